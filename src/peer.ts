@@ -1,0 +1,18 @@
+/** What a caller may do; the words of `allow` in the configuration. */
+export const RIGHTS = ['echo', 'store', 'find', 'get', 'move', 'commit'] as const;
+export type Right = (typeof RIGHTS)[number];
+
+/**
+ * The remote that a caller was recognised as. `net` carries it without looking inside; services read it.
+ */
+export interface Peer {
+  /** Its name in the configuration, or `unknown` under `unknownCallers: accept`. */
+  readonly name: string;
+  readonly allow: ReadonlySet<Right>;
+  /** `duplicates` of this remote, where it differs from the node's. */
+  readonly duplicates?: 'refuse' | 'replace';
+  /** Character set assumed for data sets without (0008,0005): catalog only, bytes untouched. */
+  readonly defaultCharset?: string;
+  /** `false` refuses transfer syntaxes that are not in the table. */
+  readonly unknownSyntaxes: boolean;
+}
