@@ -35,10 +35,18 @@ export interface AlertEvent {
   readonly details?: Readonly<Record<string, string | number>>;
 }
 
+/** A person's decision on a quarantined file. */
+export interface QuarantineEvent {
+  readonly action: 'release' | 'discard';
+  readonly arrivalId: string;
+  readonly reason: string;
+}
+
 export interface NodeEvents {
   associationEnded: [AssociationSummary];
   stored: [StoredEvent];
   alert: [AlertEvent];
+  quarantine: [QuarantineEvent];
 }
 
 /**

@@ -13,9 +13,8 @@ export interface Arrival {
   readonly dataSetOffset: number;
   readonly dataSetLength: number;
   readonly sha256: string;
+  /** (0002,0016) of the file: rows hold only what the files can tell again. */
   readonly sourceAETitle: string;
-  /** Name of the remote in the configuration. */
-  readonly sourceName: string;
 }
 
 /** Where an instance's bytes are. */
@@ -62,7 +61,7 @@ export interface QuarantineEntry {
   readonly detail: string;
   /** The arrival that holds the UID in the store, if any. */
   readonly conflictsWith: string | undefined;
-  readonly sourceName: string;
+  readonly sourceAETitle: string;
   /** ISO 8601, UTC. */
   readonly time: string;
   /** How often the same bytes came. */

@@ -56,7 +56,7 @@ export type FileCheck =
 
 /** A decision that no file can tell; appended to `decisions.jsonl` and synced before it is carried out. */
 export interface Decision {
-  readonly action: 'quarantine' | 'release' | 'discard' | 'replace' | 'delete';
+  readonly action: 'quarantine' | 'release' | 'discard' | 'replace' | 'delete' | 'distrust';
   readonly arrivalId: string;
   /** The arrival that it displaces, or is displaced by. */
   readonly other?: string;
@@ -92,6 +92,7 @@ export interface Store {
     file: Pick<SealedFile, 'arrivalId' | 'dataSetOffset' | 'dataSetLength'>,
     place?: 'instances' | 'quarantine',
   ): AsyncIterable<Buffer>;
+  exists(arrivalId: string, place?: 'instances' | 'quarantine'): Promise<boolean>;
   pathOf(arrivalId: string, place?: 'instances' | 'quarantine'): string;
 
   /** Unlinks an unacknowledged file and syncs its folder. */

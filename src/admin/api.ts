@@ -1,0 +1,61 @@
+import type {
+  Conflict,
+  EntityRow,
+  FindFilter,
+  FindPage,
+  InstanceLocation,
+  QuarantineEntry,
+} from '../catalog/types';
+import type { ImportEvent } from '../services/import';
+
+export interface PageRequest {
+  /** At most 1000 rows. */
+  readonly limit: number;
+  readonly after?: string;
+}
+
+export interface Page<T> {
+  readonly rows: T[];
+  readonly next: string | undefined;
+}
+
+/** What `show UID` tells: the entity of the first level that knows the UID, and for an instance where its files are. */
+export interface Shown {
+  readonly level: 'STUDY' | 'SERIES' | 'IMAGE';
+  readonly rows: EntityRow[];
+  readonly files: (InstanceLocation & { readonly path: string })[];
+}
+
+export interface Status {
+  readonly version: string;
+  readonly pid: number;
+  /** Why associations are refused at this moment, or undefined. */
+  readonly unavailable: string | undefined;
+  /** Why nothing is stored any more, or undefined. */
+  readonly stopped: string | undefined;
+  readonly associations: number;
+  readonly patients: number;
+  readonly studies: number;
+  readonly series: number;
+  readonly instances: number;
+  readonly bytes: number;
+  readonly quarantined: number;
+}
+
+/**
+ * What commands ask of a node: over the control socket of a running one, or of the store itself when none runs.
+ * Errors are `IsocenterError`s on both ways.
+ */
+export interface NodeApi {
+  status(): Promise<Status>;
+  find(filter: FindFilter, page: PageRequest): Promise<FindPage>;
+  conflicts(page: PageRequest): Promise<Page<Conflict>>;
+  /** @throws IsocenterError `UID_UNKNOWN` */
+  show(uid: string): Promise<Shown>;
+  quarantineList(page: PageRequest): Promise<Page<QuarantineEntry>>;
+  quarantineShow(arrivalId: string): Promise<QuarantineEntry & { readonly path: string }>;
+  quarantineRelease(arrivalId: string, reason: string): Promise<void>;
+  quarantineDiscard(arrivalId: string, reason: string): Promise<void>;
+  /** Takes files and folders of the node's machine, by absolute path; one event a file. */
+  importPaths(paths: readonly string[], signal: AbortSignal): AsyncIterable<ImportEvent>;
+}

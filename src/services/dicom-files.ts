@@ -1,0 +1,98 @@
+import type { FileHandle } from 'node:fs/promises';
+import { HeaderReader } from '../dicom/header';
+import { decodeFileMeta, guessTransferSyntax } from '../dicom/part10';
+import { IsocenterError } from '../errors';
+import type { ByteSource } from './ingest';
+
+/** `code` of the error for a file that is no instance: skipped, not failed. */
+export const NOT_DICOM = 'NOT_DICOM';
+
+const READ_SIZE = 1 << 18;
+const MEDIA_STORAGE_DIRECTORY = '1.2.840.10008.1.3.10';
+
+/** A file on the way to `import` or `send`: what it holds and where its data set begins. */
+export interface IdentifiedFile {
+  readonly SOPClassUID: string;
+  readonly SOPInstanceUID: string;
+  readonly TransferSyntaxUID: string;
+  /** (0002,0016), or empty. */
+  readonly SourceApplicationEntityTitle: string;
+  readonly dataSetOffset: number;
+  readonly size: number;
+  /** The bytes of the data set, from its start; each call starts anew. */
+  read(handle: FileHandle): ByteSource;
+}
+
+/**
+ * Says what a file holds. The data set's own UIDs count: file meta groups in the field differ from them, and some files have none.
+ * @throws IsocenterError `NOT_DICOM` for other files and for a DICOMDIR; `DicomParseError` where the header can't be read.
+ */
+export async function identify(handle: FileHandle): Promise<IdentifiedFile> {
+  const { size } = await handle.stat();
+  const prefix = await readFully(handle, 0, Math.min(size, READ_SIZE));
+  const decoded = decodeFileMeta(prefix);
+  if (decoded === 'need-more') throw new IsocenterError(NOT_DICOM, 'not a DICOM file');
+  const TransferSyntaxUID =
+    decoded.meta.TransferSyntaxUID ?? guessTransferSyntax(prefix.subarray(decoded.dataSetOffset));
+  if (TransferSyntaxUID === undefined) throw new IsocenterError(NOT_DICOM, 'not a DICOM file');
+  if (decoded.meta.MediaStorageSOPClassUID === MEDIA_STORAGE_DIRECTORY) {
+    throw new IsocenterError(
+      NOT_DICOM,
+      'a DICOMDIR is no instance: the files beside it are taken by themselves',
+    );
+  }
+  const read = (file: FileHandle): ByteSource => fileSource(file, decoded.dataSetOffset, size);
+  const header = new HeaderReader({ transferSyntaxUID: TransferSyntaxUID });
+  const source = read(handle);
+  for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) {
+    const parsed = header.push(chunk);
+    if (parsed !== undefined) await parsed;
+  }
+  const { SOPClassUID, SOPInstanceUID } = await header.finish();
+  return {
+    SOPClassUID,
+    SOPInstanceUID,
+    TransferSyntaxUID,
+    SourceApplicationEntityTitle: decoded.meta.SourceApplicationEntityTitle ?? '',
+    dataSetOffset: decoded.dataSetOffset,
+    size,
+    read,
+  };
+}
+
+/** Reads `length` bytes, fewer only at the end of the file. */
+async function readFully(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(length);
+  let filled = 0;
+  while (filled < length) {
+    const { bytesRead } = await handle.read(buffer, filled, length - filled, position + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return buffer.subarray(0, filled);
+}
+
+/** Reads one piece ahead of its reader. */
+function fileSource(handle: FileHandle, offset: number, size: number): ByteSource {
+  let position = offset;
+  const next = async (): Promise<Buffer | undefined> => {
+    const length = Math.min(READ_SIZE, size - position);
+    if (length <= 0) return undefined;
+    const at = position;
+    position += length;
+    const buffer = await readFully(handle, at, length);
+    if (buffer.length === length) return buffer;
+    // Cut while it was read: what is missing must not pass for the end of the data set.
+    throw new IsocenterError('FILE_CHANGED', 'the file became shorter while it was read');
+  };
+  let ahead: Promise<Buffer | undefined> | undefined;
+  return {
+    read: async () => {
+      const current = await (ahead ?? next());
+      ahead = current === undefined ? undefined : next();
+      // Its failure is met by the next read.
+      ahead?.catch(() => undefined);
+      return current;
+    },
+  };
+}

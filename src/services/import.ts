@@ -1,0 +1,128 @@
+import { constants } from 'node:fs';
+import { lstat, open, readdir, type FileHandle } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { Catalog } from '../catalog/types';
+import { errorCode, errorMessage, type DimseError } from '../errors';
+import type { Store } from '../store/types';
+import { identify, NOT_DICOM, type IdentifiedFile } from './dicom-files';
+import type { Ingest } from './ingest';
+
+/** One line of an import: what became of a file. */
+export interface ImportEvent {
+  readonly path: string;
+  readonly outcome: 'stored' | 'duplicate' | 'quarantined' | 'skipped' | 'failed';
+  readonly bytes: number;
+  /** Why it was skipped or failed; no patient data. */
+  readonly reason?: string;
+}
+
+export interface ImportParts {
+  readonly ingest: Ingest;
+  readonly catalog: Catalog;
+  readonly store: Store;
+  readonly duplicates: () => 'refuse' | 'replace';
+  /** Own AE title: receiver of what is imported. */
+  readonly aeTitle: string;
+}
+
+/**
+ * Takes files and folders into the store by the path of C-STORE; the files stay untouched. Run again it goes on where it stopped:
+ * what is held already is recognised by SOP Instance UID and digest, without being written again. Symbolic links inside folders
+ * are not followed, and a DICOMDIR is no instance: its files are found by walking.
+ */
+export async function* importPaths(
+  parts: ImportParts,
+  paths: readonly string[],
+  signal: AbortSignal,
+): AsyncIterable<ImportEvent> {
+  for (const path of paths) {
+    for await (const file of walk(path)) {
+      if (signal.aborted) return;
+      yield typeof file === 'string' ? await importFile(parts, file) : file;
+    }
+  }
+}
+
+/** Files below a path in the order of their names; what can't be entered is reported as failed. */
+async function* walk(path: string): AsyncIterable<string | ImportEvent> {
+  try {
+    const stat = await lstat(path);
+    if (stat.isDirectory()) {
+      for (const name of (await readdir(path)).sort()) yield* walk(join(path, name));
+    } else if (stat.isFile()) {
+      yield path;
+    } else {
+      yield {
+        path,
+        outcome: 'skipped',
+        bytes: 0,
+        reason: stat.isSymbolicLink() ? 'symbolic links are not followed' : 'not a file',
+      };
+    }
+  } catch (error) {
+    yield { path, outcome: 'failed', bytes: 0, reason: reasonOf(error) };
+  }
+}
+
+async function importFile(parts: ImportParts, path: string): Promise<ImportEvent> {
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    const file = await identify(handle);
+    const bytes = file.size - file.dataSetOffset;
+    if (await isHeld(parts.catalog, parts.store, handle, file)) return { path, outcome: 'duplicate', bytes };
+    const taken = await parts.ingest.take({
+      meta: {
+        MediaStorageSOPClassUID: file.SOPClassUID,
+        MediaStorageSOPInstanceUID: file.SOPInstanceUID,
+        TransferSyntaxUID: file.TransferSyntaxUID,
+        SourceApplicationEntityTitle: file.SourceApplicationEntityTitle,
+        ReceivingApplicationEntityTitle: parts.aeTitle,
+      },
+      dataSet: file.read(handle),
+      duplicates: parts.duplicates(),
+      associationId: 'import',
+      remoteName: 'import',
+    });
+    return { path, outcome: taken.outcome === 'duplicate' ? 'duplicate' : 'stored', bytes: taken.bytes };
+  } catch (error) {
+    if (errorCode(error) === NOT_DICOM)
+      return { path, outcome: 'skipped', bytes: 0, reason: errorMessage(error) };
+    if (errorCode(error) === 'DIMSE' && (error as DimseError).status === 0x0111) {
+      return {
+        path,
+        outcome: 'quarantined',
+        bytes: 0,
+        reason: 'other bytes are held under its SOP Instance UID: isocenter quarantine list',
+      };
+    }
+    return { path, outcome: 'failed', bytes: 0, reason: reasonOf(error) };
+  } finally {
+    await handle?.close();
+  }
+}
+
+/** Whether the very same data set is held, whole. */
+async function isHeld(
+  catalog: Catalog,
+  store: Store,
+  handle: FileHandle,
+  file: IdentifiedFile,
+): Promise<boolean> {
+  const [held] = await catalog.locate(file.SOPInstanceUID);
+  if (held?.dataSetLength !== file.size - file.dataSetOffset) return false;
+  if (held.TransferSyntaxUID !== file.TransferSyntaxUID || held.damaged !== undefined) return false;
+  const hash = createHash('sha256');
+  const source = file.read(handle);
+  for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) hash.update(chunk);
+  return hash.digest('hex') === held.sha256 && (await store.check(held.arrivalId)).state === 'sealed';
+}
+
+/** The system's own sentences carry the path, which the event names already. */
+function reasonOf(error: unknown): string {
+  const code = errorCode(error);
+  if (code === 'EACCES') return 'permission denied: the node reads as its own user';
+  if (code === 'ENOENT') return 'no such file or folder';
+  return errorMessage(error);
+}
