@@ -1,0 +1,287 @@
+#!/usr/bin/env -S node --disable-warning=MODULE_TYPELESS_PACKAGE_JSON
+/**
+ * Whether the node gets slower as it fills: catalogs of growing size are made through the catalog's own contract (rows without files, their
+ * segments settled), then small instances come over the wire. Every round visits every size once, on a fresh copy. Start to the first
+ * C-ECHO is measured on the way.
+ *
+ *   node scripts/bench/growth.ts [--sizes 0,100000,300000,1000000] [--instances 20000] [--associations 4] [--rounds 3] [--dir FOLDER] [--json]
+ */
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Arrival, Catalog } from '../../src/catalog/types';
+import type * as GenSeries from '../gen-series';
+import type * as ProbeModule from './probe';
+import type * as Report from './report';
+import type * as Storescu from './storescu';
+import type * as Targets from './targets';
+
+const load = createRequire(process.argv[1]!);
+const { randomSource, randomUid, writeSeries } = load('../gen-series.ts') as typeof GenSeries;
+const { memoryOf } = load('./probe.ts') as typeof ProbeModule;
+const { describeMachine, fixed, machineLine, median, table } = load('./report.ts') as typeof Report;
+const { sendFolders } = load('./storescu.ts') as typeof Storescu;
+const { startNode } = load('./targets.ts') as typeof Targets;
+
+/** As the store closes a segment. */
+const FILES_A_SEGMENT = 10_000;
+/** Records on their way at a time: the writer turns 256 into a transaction, 1024 may wait. */
+const WINDOW = 512;
+const SERIES_A_STUDY = 4;
+const INSTANCES_A_SERIES = 100;
+
+const digits = (value: number, width: number): string => String(value).padStart(width, '0');
+
+/** Arrivals as a CT would have sent them: a patient a study, four series of 100. */
+function* arrivals(from: number, to: number, firstSegment: number): Generator<Arrival> {
+  // UIDs depend on the index alone, so that a catalog can be filled in steps.
+  const uid = (name: string, index: number): string =>
+    randomUid(randomSource(createHash('md5').update(`${name}${index}`).digest().readUInt32LE(0) ^ index));
+  for (let index = from; index < to; index++) {
+    const series = Math.floor(index / INSTANCES_A_SERIES);
+    const study = Math.floor(series / SERIES_A_STUDY);
+    const segment = firstSegment + Math.floor(index / FILES_A_SEGMENT);
+    const sequence = (index % FILES_A_SEGMENT) + 1;
+    const sha256 = createHash('sha256').update(`instance ${index}`).digest('hex');
+    const date = `20${digits(10 + (study % 15), 2)}${digits(1 + (study % 12), 2)}${digits(1 + (study % 28), 2)}`;
+    const SOPInstanceUID = uid('instance', index);
+    const StudyInstanceUID = uid('study', study);
+    const SeriesInstanceUID = uid('series', series);
+    const SOPClassUID = '1.2.840.10008.5.1.4.1.1.2';
+    yield {
+      arrivalId: `${digits(segment, 8)}-${digits(sequence, 6)}-${sha256.slice(0, 16)}`,
+      segment,
+      arrivedAt: 1_700_000_000_000 + index * 100,
+      TransferSyntaxUID: '1.2.840.10008.1.2.1',
+      dataSetOffset: 512,
+      dataSetLength: 525_000,
+      sha256,
+      sourceAETitle: 'CT_ROOM1',
+      header: {
+        SOPClassUID,
+        SOPInstanceUID,
+        StudyInstanceUID,
+        SeriesInstanceUID,
+        values: {
+          PatientID: `FILL-${digits(study, 8)}`,
+          PatientName: `Family${study % 5000}^Given${study % 300}`,
+          PatientBirthDate: `19${digits(30 + (study % 70), 2)}0101`,
+          PatientSex: study % 2 === 0 ? 'F' : 'M',
+          StudyInstanceUID,
+          StudyDate: date,
+          StudyTime: '101500',
+          AccessionNumber: `F${digits(study, 9)}`,
+          StudyID: String(study),
+          StudyDescription: 'CT THORAX',
+          ReferringPhysicianName: `Referrer^Pat${study % 100}`,
+          InstitutionName: 'Phantom Hospital',
+          SeriesInstanceUID,
+          Modality: 'CT',
+          SeriesNumber: (series % SERIES_A_STUDY) + 1,
+          SeriesDescription: 'THORAX 1.0 B31f',
+          SeriesDate: date,
+          SeriesTime: '101600',
+          BodyPartExamined: 'CHEST',
+          ProtocolName: 'THORAX 1.0',
+          SOPInstanceUID,
+          SOPClassUID,
+          InstanceNumber: (index % INSTANCES_A_SERIES) + 1,
+          Rows: 512,
+          Columns: 512,
+          ContentDate: date,
+          ContentTime: '101700',
+          AcquisitionNumber: 1,
+          ImageType: 'ORIGINAL\\PRIMARY\\AXIAL',
+        },
+      },
+    };
+  }
+}
+
+/** Adds rows `from` to `to` and settles their segments. Seconds it took. */
+async function fill(catalog: Catalog, from: number, to: number, firstSegment: number): Promise<number> {
+  const started = performance.now();
+  const pending = new Set<Promise<void>>();
+  let segment = -1;
+  let failure: unknown;
+  for (const arrival of arrivals(from, to, firstSegment)) {
+    if (arrival.segment !== segment) {
+      await Promise.all(pending);
+      if (segment >= 0) await catalog.settle(segment);
+      segment = arrival.segment;
+      await catalog.openSegment(segment);
+    }
+    const recorded: Promise<void> = catalog
+      .record(arrival)
+      .then(
+        ({ kind }) => {
+          if (kind !== 'recorded')
+            failure = new Error(`a row of the filling is there already: ${arrival.arrivalId}`);
+        },
+        (error: unknown) => {
+          failure = error;
+        },
+      )
+      .finally(() => pending.delete(recorded));
+    pending.add(recorded);
+    if (pending.size >= WINDOW) await Promise.race(pending);
+    if (failure !== undefined) throw failure as Error;
+  }
+  await Promise.all(pending);
+  if (failure !== undefined) throw failure as Error;
+  if (segment >= 0) await catalog.settle(segment);
+  return (performance.now() - started) / 1000;
+}
+
+/** Opens the catalog of a data directory as the node does. */
+async function withCatalog<T>(data: string, use: (catalog: Catalog) => Promise<T>): Promise<T> {
+  const { createCatalog } = load('../../dist/catalog/sqlite/index.js') as {
+    createCatalog: (file: string) => Catalog;
+  };
+  const catalog = createCatalog(path.join(data, 'catalog.sqlite'));
+  await catalog.open();
+  try {
+    return await use(catalog);
+  } finally {
+    await catalog.close();
+  }
+}
+
+interface Size {
+  readonly instances: number;
+  readonly catalogBytes: number;
+  readonly fillRate: number;
+  readonly rates: number[];
+  readonly starts: number[];
+  readonly peaks: number[];
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      sizes: { type: 'string', default: '0,100000,300000,1000000' },
+      instances: { type: 'string', default: '20000' },
+      associations: { type: 'string', default: '4' },
+      rounds: { type: 'string', default: '3' },
+      dir: { type: 'string', default: tmpdir() },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const sizes = values.sizes.split(',').map(Number);
+  const instances = Number(values.instances);
+  const associations = Number(values.associations);
+  const rounds = Number(values.rounds);
+  const scratch = mkdtempSync(path.join(values.dir, 'isocenter-bench-'));
+  process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
+
+  const source = path.join(scratch, 'source');
+  await writeSeries(source, { kind: 'small', instances, studies: instances / 100 });
+  // One folder an association: storescu walks the studies below it.
+  const folders = Array.from({ length: associations }, (_, index) => path.join(scratch, `sender-${index}`));
+  for (const folder of folders) mkdirSync(folder);
+  readdirSync(source).forEach((study, index) =>
+    execFileSync('mv', [path.join(source, study), folders[index % associations]!]),
+  );
+
+  // An empty store as the node leaves it, then grown in steps.
+  const growing = path.join(scratch, 'growing');
+  mkdirSync(growing);
+  await (await startNode(growing)).stop();
+  const data = path.join(growing, 'data');
+  const firstSegment = (await withCatalog(data, (catalog) => catalog.segments())).reduce(
+    (highest, { segment }) => Math.max(highest, segment),
+    0,
+  );
+  const points: (Size & { readonly place: string })[] = [];
+  let filled = 0;
+  for (const size of sizes) {
+    const seconds = await withCatalog(data, (catalog) => fill(catalog, filled, size, firstSegment + 1));
+    const place = path.join(scratch, `filled-${size}`);
+    execFileSync('cp', ['-a', growing, place]);
+    const catalogBytes = statSync(path.join(data, 'catalog.sqlite')).size;
+    const fillRate = (size - filled) / seconds;
+    points.push({ instances: size, catalogBytes, fillRate, rates: [], starts: [], peaks: [], place });
+    process.stderr.write(
+      `catalog of ${size}: ${fixed(catalogBytes / 2 ** 20)} MiB, filled at ${fixed(fillRate)}/s\n`,
+    );
+    filled = size;
+  }
+  rmSync(growing, { recursive: true });
+
+  let failed = false;
+  for (let round = 0; round < rounds; round++) {
+    for (let turn = 0; turn < points.length; turn++) {
+      const point = points[(turn + round) % points.length]!;
+      const directory = path.join(scratch, 'store');
+      execFileSync('cp', ['-a', point.place, directory]);
+      execFileSync('sync');
+      const node = await startNode(directory);
+      try {
+        const { seconds, complaints } = await sendFolders(folders, node.port, node.calledAETitle, 300);
+        point.starts.push(node.startTime);
+        point.rates.push(instances / seconds);
+        point.peaks.push(memoryOf(node.pid, 'VmHWM'));
+        failed ||= complaints.length > 0;
+        process.stderr.write(
+          `round ${round + 1}, ${point.instances}: start ${fixed(node.startTime)} ms, ${fixed(instances / seconds)}/s ${complaints[0] ?? ''}\n`,
+        );
+      } finally {
+        await node.stop();
+      }
+      const { instances: held } = await withCatalog(path.join(directory, 'data'), (catalog) =>
+        catalog.counts(),
+      );
+      if (held !== point.instances + instances) {
+        failed = true;
+        process.stderr.write(`holds ${held} of ${point.instances + instances}\n`);
+      }
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
+  const machine = describeMachine(scratch);
+  if (values.json) {
+    process.stdout.write(
+      `${JSON.stringify({ machine, rounds, instances, associations, points }, null, 2)}\n`,
+    );
+  } else {
+    const base = median(points[0]!.rates);
+    process.stdout.write(
+      `${machineLine(machine)}\n${instances} small instances on ${associations} associations, ${rounds} rounds\n\n${table(
+        [
+          'in the catalog',
+          'instances/s',
+          'min',
+          'max',
+          'of the first',
+          'start to C-ECHO, ms',
+          'peak, MiB',
+          'catalog, MiB',
+        ],
+        points.map((p) => [
+          String(p.instances),
+          fixed(median(p.rates)),
+          fixed(Math.min(...p.rates)),
+          fixed(Math.max(...p.rates)),
+          `${fixed((100 * median(p.rates)) / base)} %`,
+          fixed(median(p.starts)),
+          fixed(Math.max(...p.peaks)),
+          fixed(p.catalogBytes / 2 ** 20),
+        ]),
+      )}\n`,
+    );
+  }
+  return failed ? 1 : 0;
+}
+
+main().then(
+  (code) => (process.exitCode = code),
+  (error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.exitCode = 1;
+  },
+);
