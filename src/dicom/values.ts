@@ -1,0 +1,87 @@
+import { decodeText, type CharacterSet } from './charset';
+import type { AttributeValue } from './types';
+import { valueRepresentation } from './vr';
+
+const LEADING_SPACES_TOO = new Set(['AE', 'CS', 'DS', 'IS', 'LO', 'SH']);
+
+/**
+ * One value without its insignificant padding (PS3.5 6.2): trailing spaces, leading ones too for AE, CS, DS, IS, LO and SH; NUL, which
+ * is right for UI only, is taken off the end of every VR, because writers put it there.
+ */
+export function trimValue(value: string, vr: string): string {
+  let end = value.length;
+  while (end > 0 && isPadding(value.charCodeAt(end - 1))) end--;
+  let start = 0;
+  if (LEADING_SPACES_TOO.has(vr)) while (start < end && value.charCodeAt(start) === 0x20) start++;
+  return value.slice(start, end);
+}
+
+function isPadding(code: number): boolean {
+  return code === 0x20 || code === 0;
+}
+
+/** The values of an element of characters, decoded and trimmed. */
+export function textValues(bytes: Buffer, vr: string, set: CharacterSet): string[] {
+  return decodeText(bytes, vr, set).map((value) => trimValue(value, vr));
+}
+
+const READERS: Readonly<Record<string, { size: number; read: (bytes: Buffer, at: number) => number }>> = {
+  US: { size: 2, read: (bytes, at) => bytes.readUInt16LE(at) },
+  SS: { size: 2, read: (bytes, at) => bytes.readInt16LE(at) },
+  UL: { size: 4, read: (bytes, at) => bytes.readUInt32LE(at) },
+  SL: { size: 4, read: (bytes, at) => bytes.readInt32LE(at) },
+  FL: { size: 4, read: (bytes, at) => bytes.readFloatLE(at) },
+  FD: { size: 8, read: (bytes, at) => bytes.readDoubleLE(at) },
+  UV: { size: 8, read: (bytes, at) => Number(bytes.readBigUInt64LE(at)) },
+  SV: { size: 8, read: (bytes, at) => Number(bytes.readBigInt64LE(at)) },
+  AT: { size: 4, read: (bytes, at) => bytes.readUInt16LE(at) * 0x10000 + bytes.readUInt16LE(at + 2) },
+};
+
+/** A VR whose values are numbers in binary; AT counts as the number of its tag. */
+export function isNumeric(vr: string): boolean {
+  return vr in READERS;
+}
+
+/** The numbers of a binary VR, from little-endian bytes; a rest that is no whole value is left out. */
+export function numericValues(bytes: Buffer, vr: string): number[] {
+  const reader = READERS[vr];
+  if (reader === undefined) return [];
+  const values: number[] = [];
+  for (let at = 0; at + reader.size <= bytes.length; at += reader.size) values.push(reader.read(bytes, at));
+  return values;
+}
+
+/** VRs that keep any bytes: the attribute's own VR tells what they mean. */
+function isOpaque(vr: string): boolean {
+  return (
+    valueRepresentation(vr)?.long === true && vr !== 'UC' && vr !== 'UR' && vr !== 'UT' && !isNumeric(vr)
+  );
+}
+
+/**
+ * What the catalog keeps of an element: text joined by `\`, the first number of a binary VR. `vr` is the attribute's VR, `encoded` the
+ * one in the data set: writers get it wrong, and the value counts all the same. Undefined where nothing is in it.
+ */
+export function attributeValue(
+  bytes: Buffer,
+  vr: string,
+  encoded: string,
+  set: CharacterSet,
+): AttributeValue | undefined {
+  const read = isOpaque(encoded) ? vr : encoded;
+  if (isNumeric(vr)) {
+    const number = isNumeric(read)
+      ? numericValues(bytes, read)[0]
+      : numberOf(textValues(bytes, read, set)[0] ?? '');
+    return number !== undefined && Number.isFinite(number) ? number : undefined;
+  }
+  const values = isNumeric(read) ? numericValues(bytes, read).map(String) : textValues(bytes, vr, set);
+  return values.every((value) => value === '') ? undefined : values.join('\\');
+}
+
+/** A decimal number (PS3.5 6.2 DS, IS), or undefined. */
+export function numberOf(text: string): number | undefined {
+  if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text)) return undefined;
+  const number = Number(text);
+  return Number.isFinite(number) ? number : undefined;
+}
