@@ -1,7 +1,9 @@
-import type { FileHandle } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, open, readdir, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
 import { HeaderReader } from '../dicom/header';
 import { decodeFileMeta, guessTransferSyntax } from '../dicom/part10';
-import { IsocenterError } from '../errors';
+import { errorCode, errorMessage, IsocenterError } from '../errors';
 import type { ByteSource } from './ingest';
 
 /** `code` of the error for a file that is no instance: skipped, not failed. */
@@ -21,6 +23,42 @@ export interface IdentifiedFile {
   readonly size: number;
   /** The bytes of the data set, from its start; each call starts anew. */
   read(handle: FileHandle): ByteSource;
+}
+
+/** A file below a path that was named, or why it can't be taken. */
+export interface FoundFile {
+  readonly path: string;
+  readonly problem?: { readonly outcome: 'skipped' | 'failed'; readonly reason: string };
+}
+
+/** Files below a path in the order of their names; symbolic links are not followed. */
+export async function* walk(path: string): AsyncIterable<FoundFile> {
+  try {
+    const stat = await lstat(path);
+    if (stat.isDirectory()) {
+      for (const name of (await readdir(path)).sort()) yield* walk(join(path, name));
+    } else if (stat.isFile()) {
+      yield { path };
+    } else {
+      const reason = stat.isSymbolicLink() ? 'symbolic links are not followed' : 'not a file';
+      yield { path, problem: { outcome: 'skipped', reason } };
+    }
+  } catch (error) {
+    yield { path, problem: { outcome: 'failed', reason: reasonOf(error) } };
+  }
+}
+
+/** Opens a file for reading, never through a link that took its place since it was found. */
+export function openFile(path: string): Promise<FileHandle> {
+  return open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+}
+
+/** The system's own sentences carry the path, which stands beside the reason already. */
+export function reasonOf(error: unknown): string {
+  const code = errorCode(error);
+  if (code === 'EACCES') return 'permission denied';
+  if (code === 'ENOENT') return 'no such file or folder';
+  return errorMessage(error);
 }
 
 /**

@@ -1,11 +1,9 @@
-import { constants } from 'node:fs';
-import { lstat, open, readdir, type FileHandle } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
+import type { FileHandle } from 'node:fs/promises';
 import type { Catalog } from '../catalog/types';
 import { errorCode, errorMessage, type DimseError } from '../errors';
 import type { Store } from '../store/types';
-import { identify, NOT_DICOM, type IdentifiedFile } from './dicom-files';
+import { identify, NOT_DICOM, openFile, reasonOf, walk, type IdentifiedFile } from './dicom-files';
 import type { Ingest } from './ingest';
 
 /** One line of an import: what became of a file. */
@@ -37,38 +35,19 @@ export async function* importPaths(
   signal: AbortSignal,
 ): AsyncIterable<ImportEvent> {
   for (const path of paths) {
-    for await (const file of walk(path)) {
+    for await (const found of walk(path)) {
       if (signal.aborted) return;
-      yield typeof file === 'string' ? await importFile(parts, file) : file;
+      yield found.problem === undefined
+        ? await importFile(parts, found.path)
+        : { path: found.path, bytes: 0, ...found.problem };
     }
-  }
-}
-
-/** Files below a path in the order of their names; what can't be entered is reported as failed. */
-async function* walk(path: string): AsyncIterable<string | ImportEvent> {
-  try {
-    const stat = await lstat(path);
-    if (stat.isDirectory()) {
-      for (const name of (await readdir(path)).sort()) yield* walk(join(path, name));
-    } else if (stat.isFile()) {
-      yield path;
-    } else {
-      yield {
-        path,
-        outcome: 'skipped',
-        bytes: 0,
-        reason: stat.isSymbolicLink() ? 'symbolic links are not followed' : 'not a file',
-      };
-    }
-  } catch (error) {
-    yield { path, outcome: 'failed', bytes: 0, reason: reasonOf(error) };
   }
 }
 
 async function importFile(parts: ImportParts, path: string): Promise<ImportEvent> {
   let handle: FileHandle | undefined;
   try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    handle = await openFile(path);
     const file = await identify(handle);
     const bytes = file.size - file.dataSetOffset;
     if (await isHeld(parts.catalog, parts.store, handle, file)) return { path, outcome: 'duplicate', bytes };
@@ -117,12 +96,4 @@ async function isHeld(
   const source = file.read(handle);
   for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) hash.update(chunk);
   return hash.digest('hex') === held.sha256 && (await store.check(held.arrivalId)).state === 'sealed';
-}
-
-/** The system's own sentences carry the path, which the event names already. */
-function reasonOf(error: unknown): string {
-  const code = errorCode(error);
-  if (code === 'EACCES') return 'permission denied: the node reads as its own user';
-  if (code === 'ENOENT') return 'no such file or folder';
-  return errorMessage(error);
 }
