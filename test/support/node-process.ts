@@ -90,6 +90,13 @@ export function defaultConfig(dataDirectory: string): NodeConfig {
       tester: { aeTitle: 'TESTER', host: '127.0.0.0/8', allow: ['echo', 'store'] },
       ledgers: { aeTitle: 'LEDGER*', host: '127.0.0.0/8', allow: ['echo', 'store'] },
       orthanc: { aeTitle: 'ORTHANC', host: '127.0.0.0/8', allow: ['echo', 'store'] },
+      strict: { aeTitle: 'STRICT', host: '127.0.0.0/8', allow: ['echo', 'store'], unknownSyntaxes: false },
+      replacing: {
+        aeTitle: 'REPLACING',
+        host: '127.0.0.0/8',
+        allow: ['echo', 'store'],
+        duplicates: 'replace',
+      },
       echoer: { aeTitle: 'ECHOER', host: '127.0.0.0/8', allow: ['echo'] },
     },
     limits: { associations: 200, associationsPerRemote: 100, pduLength: 131072 },

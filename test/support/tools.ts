@@ -229,7 +229,14 @@ export interface OracleHeader {
 export const pydicom = {
   headers: (files: readonly string[]) => oracle<OracleHeader>('header', files),
   offsets: (files: readonly string[]) => oracle<number>('offset', files),
-  metas: (files: readonly string[]) => oracle<Record<string, string>>('meta', files),
+  /** SHA-256 of Pixel Data as it stands in each file; null where there is none. */
+  pixels: (files: readonly string[]) => oracle<string | null>('pixels', files),
+  /** Whether the two uncompressed files of each pair hold the same data set. */
+  same: (pairs: readonly (readonly [string, string])[]) =>
+    oracle<boolean>(
+      'same',
+      pairs.map((pair) => pair.join('|')),
+    ),
 };
 
 async function oracle<T>(command: string, files: readonly string[]): Promise<T[]> {
