@@ -85,7 +85,8 @@ export function decodeCommand(bytes: Buffer): CommandSet {
     if (row !== undefined) {
       if (command[row.keyword] !== undefined)
         throw new CommandParseError(`${tagText(element)} stands there twice`);
-      command[row.keyword] = decodeValue(bytes, offset, length, row);
+      const value = decodeValue(bytes, offset, length, row);
+      if (value !== undefined) command[row.keyword] = value;
     }
     offset += length;
   }

@@ -282,11 +282,13 @@ export class Scu {
       if (final) pending.resolve(response);
       else await pending.onPending?.(response);
     } catch (error) {
+      pending.reject(error);
       this.association.abort(0, 0, `a response to ${pending.name} could not be taken`);
-      pending.reject(this.over ?? error);
     } finally {
       pending.undelivered--;
-      if (!final && pending.undelivered === 0 && this.over === undefined) this.startTimer(pending);
+      if (!final && pending.sent && pending.undelivered === 0 && this.over === undefined) {
+        this.startTimer(pending);
+      }
       this.options.onChange();
     }
   }
