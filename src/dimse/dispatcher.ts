@@ -1,21 +1,15 @@
 import { errorMessage } from '../errors';
+import type { LogFn } from '../log';
 import type { Association } from '../net/types';
 import type { Peer } from '../peer';
 import { admit } from './admission';
 import type { Admission } from './admission';
-import { deferred } from './deferred';
 import type { IncomingMessage } from './message';
 import { COMMAND } from './operations';
 import { failureResponse, isDimseError, responseCommand } from './response';
 import type { MessageSender } from './sender';
 import { statusCategory, statusText } from './status';
 import type { DimseRequest, DimseResponse, ServiceContext, ServiceEntry } from './types';
-
-export type LogFn = (
-  level: 'error' | 'warn' | 'info' | 'debug',
-  message: string,
-  fields: Readonly<Record<string, string | number | boolean>>,
-) => void;
 
 /** Counted over an association's life, for its summary line. */
 export interface SessionCounters {
@@ -100,7 +94,7 @@ export class Dispatcher {
     this.options.counters.requests++;
     const duplicate = this.byMessageId.has(messageId);
     const admission = admit(command, context, this.options.services, this.options.peer, duplicate);
-    const answered = deferred<undefined>();
+    const answered = Promise.withResolvers<undefined>();
     const job: Job = {
       request: { command, messageId, context, dataSet: message.dataSet },
       admission,
@@ -260,7 +254,7 @@ export class Dispatcher {
   private logFailure(job: Job, error: unknown): void {
     const fields = {
       association: this.association.id,
-      operation: job.admission.operation?.name ?? statusText(job.request.command.CommandField),
+      command: job.admission.operation?.name ?? statusText(job.request.command.CommandField),
       messageId: job.request.messageId,
     };
     if (isDimseError(error)) {

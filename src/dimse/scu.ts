@@ -1,7 +1,6 @@
 import { EXIT, IsocenterError } from '../errors';
 import type { AcceptedContext, Association, AssociationEnd } from '../net/types';
 import { DATA_SET_FOLLOWS, NO_DATA_SET } from './command';
-import { deferred } from './deferred';
 import { INVALID_PARAMETER_VALUE, PROVIDER, UNEXPECTED_PDU, endedError } from './message';
 import type { IncomingMessage } from './message';
 import { COMMAND, OPERATIONS, RESPONSE } from './operations';
@@ -226,7 +225,7 @@ export class Scu {
   ): Promise<ScuResponse> {
     const messageId = this.nextMessageId();
     const operation = OPERATIONS.get(command.CommandField);
-    const { promise, resolve, reject } = deferred<ScuResponse>();
+    const { promise, resolve, reject } = Promise.withResolvers<ScuResponse>();
     const pending: Pending = {
       name: operation?.name ?? 'request',
       responseField: command.CommandField | RESPONSE,

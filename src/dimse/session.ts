@@ -1,8 +1,8 @@
+import type { LogFn } from '../log';
 import type { Association, AssociationEnd } from '../net/types';
 import type { Peer } from '../peer';
-import { deferred } from './deferred';
 import { Dispatcher } from './dispatcher';
-import type { LogFn, SessionCounters } from './dispatcher';
+import type { SessionCounters } from './dispatcher';
 import { MessageReceiver } from './message';
 import type { IncomingMessage, MessageHandler } from './message';
 import { RESPONSE } from './operations';
@@ -47,12 +47,13 @@ export class Session implements MessageHandler {
   private readonly finish: (end: AssociationEnd) => void;
   private end: AssociationEnd | undefined;
   private busy = false;
+  private readonly idlers: (() => void)[] = [];
 
   constructor(association: Association, options: SessionOptions = {}) {
     this.association = association;
     this.maxOutstanding = options.maxOutstanding ?? MAX_OUTSTANDING;
     this.gate = new ReadGate(association);
-    const { promise, resolve } = deferred<AssociationEnd>();
+    const { promise, resolve } = Promise.withResolvers<AssociationEnd>();
     this.finished = promise;
     this.finish = resolve;
     const { counters } = this;
@@ -73,6 +74,12 @@ export class Session implements MessageHandler {
     });
     this.receiver = new MessageReceiver(association, this.gate, this);
     association.attach(this.receiver);
+  }
+
+  /** Resolves when no request is under way, in either direction. Another may come afterwards. */
+  idle(): Promise<void> {
+    if (this.outstanding === 0) return Promise.resolve();
+    return new Promise((resolve) => this.idlers.push(resolve));
   }
 
   message(message: IncomingMessage): void {
@@ -96,19 +103,24 @@ export class Session implements MessageHandler {
     this.dispatcher.ended();
   }
 
+  private get outstanding(): number {
+    return this.dispatcher.outstanding + this.scu.outstanding;
+  }
+
   private update(): void {
+    if (this.outstanding === 0) for (const resolve of this.idlers.splice(0)) resolve();
     if (this.end !== undefined) {
       if (this.dispatcher.outstanding === 0) this.finish(this.end);
       return;
     }
     const { inMessage } = this.receiver;
-    const outstanding = this.dispatcher.outstanding;
     // The message under way has to come in whole, or its service would wait for ever.
     this.gate.hold(
-      outstanding - (inMessage ? 1 : 0) >= this.maxOutstanding || this.scu.undelivered >= MAX_UNDELIVERED,
+      this.dispatcher.outstanding - (inMessage ? 1 : 0) >= this.maxOutstanding ||
+        this.scu.undelivered >= MAX_UNDELIVERED,
     );
     // While a message comes in it is the peer's turn, and the idle timer counts.
-    const busy = outstanding + this.scu.outstanding > 0 && !inMessage;
+    const busy = this.outstanding > 0 && !inMessage;
     if (busy === this.busy) return;
     this.busy = busy;
     this.association.setBusy(busy);

@@ -66,7 +66,7 @@ function make(services: readonly ServiceEntry[], options: SessionOptions & { cal
   const log: Made['log'] = [];
   const session = new Session(association, {
     services,
-    log: (level, message, fields) => log.push([level, message, fields]),
+    log: (level, message, fields) => log.push([level, message, { ...fields }]),
     ...options,
   });
   return { association, session, log };
@@ -313,7 +313,7 @@ describe('failing services', () => {
       'Processing failure; see the log of the node',
     );
     expect(log).toEqual([
-      ['error', 'request failed', expect.objectContaining({ operation: 'C-STORE', messageId: 1 })],
+      ['error', 'request failed', expect.objectContaining({ command: 'C-STORE', messageId: 1 })],
     ]);
   });
 
@@ -618,6 +618,20 @@ describe('the end of an association', () => {
     store.commit.get(1)!();
     await session.finished;
     expect(association.sent).toEqual([]);
+  });
+
+  it('tells when nothing is under way any more', async () => {
+    const { association, session } = make([store.entry]);
+    await session.idle();
+    association.message(3, storeRequest(1), data());
+    let idle = false;
+    void session.idle().then(() => (idle = true));
+    await settle();
+    expect(idle).toBe(false);
+    store.commit.get(1)!();
+    await settle();
+    expect(idle).toBe(true);
+    expect(association.answers()).toEqual([[1, 0]]);
   });
 
   it('is finished at once where nothing runs', async () => {
