@@ -1,0 +1,209 @@
+import { storedAttributes } from '../../dicom/attributes';
+import { IsocenterError } from '../../errors';
+import type {
+  Arrival,
+  Catalog,
+  Conflict,
+  Exchange,
+  FindFilter,
+  FindPage,
+  InstanceLocation,
+  QuarantineEntry,
+  RecordOptions,
+  RecordOutcome,
+  SegmentMark,
+} from '../types';
+import type { DumpPage } from './dump';
+import { corrupt, isCorrupt } from './failure';
+import { LEVELS, type CatalogAttribute } from './layout';
+import { LogKeeper } from './log-keeper';
+import { Maintenance } from './maintenance';
+import type { PageRequest } from './reader';
+import type { ThreadData } from './thread';
+import { ThreadHost } from './thread-host';
+import { WriteQueue } from './write-queue';
+import type { BatchReply } from './writer';
+
+type Counts = Awaited<ReturnType<Catalog['counts']>>;
+
+export interface SqliteCatalogOptions {
+  /** `catalog.sqlite`; its folder exists. */
+  readonly path: string;
+  /** Columns; the attribute table unless a test says otherwise. */
+  readonly attributes?: readonly CatalogAttribute[];
+}
+
+/** The catalog in one SQLite file: a writer thread, a reader thread, and one for maintenance when there is any. */
+export class SqliteCatalog implements Catalog {
+  private readonly data: ThreadData;
+  private readonly fatalListeners: ((error: Error) => void)[] = [];
+  private readonly queue: WriteQueue;
+  private readonly maintenance: Maintenance;
+  private readonly logKeeper: LogKeeper;
+  private writer: ThreadHost | undefined;
+  private reader: ThreadHost | undefined;
+  private failure: Error | undefined;
+
+  constructor(options: SqliteCatalogOptions) {
+    const attributes = options.attributes ?? LEVELS.flatMap((level) => storedAttributes(level));
+    this.data = {
+      file: options.path,
+      attributes: attributes.map(({ keyword, level, vr }) => ({ keyword, level, vr })),
+    };
+    this.queue = new WriteQueue({
+      run: (jobs) => this.thread(this.writer).call<BatchReply>('run', jobs),
+      onFatal: (error) => this.fail(error),
+      onLogPages: (pages) => this.logKeeper.look(pages),
+    });
+    this.maintenance = new Maintenance(this.data);
+    this.logKeeper = new LogKeeper({
+      checkpoint: () => this.maintenance.checkpoint(),
+      restart: () => this.thread(this.writer).call('restartLog'),
+    });
+  }
+
+  async open(): Promise<void> {
+    try {
+      // The writer creates and migrates what the reader then finds.
+      this.writer = this.start('writer');
+      await this.writer.call('open');
+      this.reader = this.start('reader');
+      await this.reader.call('open');
+    } catch (error) {
+      await this.writer?.terminate();
+      await this.reader?.terminate();
+      this.writer = undefined;
+      this.reader = undefined;
+      throw isCorrupt(error) ? corrupt(this.data.file, 'it is damaged', error) : error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.queue.drain();
+    this.queue.stop(new IsocenterError('CATALOG_CLOSED', 'The catalog is closed'));
+    await this.logKeeper.idle();
+    await this.maintenance.close();
+    await this.reader?.close();
+    // The last connection: its checkpoint empties the log.
+    await this.writer?.close();
+    this.reader = undefined;
+    this.writer = undefined;
+  }
+
+  onFatal(listener: (error: Error) => void): void {
+    this.fatalListeners.push(listener);
+    if (this.failure !== undefined) listener(this.failure);
+  }
+
+  get waiting(): number {
+    return this.queue.waiting;
+  }
+
+  record(arrival: Arrival, options: RecordOptions = {}): Promise<RecordOutcome> {
+    const { replaces } = options;
+    return this.queue.push({ kind: 'record', arrival, ...(replaces === undefined ? {} : { replaces }) });
+  }
+
+  settle(segment: number): Promise<void> {
+    return this.queue.push({ kind: 'settle', segment });
+  }
+
+  openSegment(segment: number): Promise<void> {
+    return this.queue.push({ kind: 'openSegment', segment });
+  }
+
+  markDamaged(arrivalId: string, reason: string): Promise<void> {
+    return this.queue.push({ kind: 'markDamaged', arrivalId, reason });
+  }
+
+  addQuarantine(entry: Omit<QuarantineEntry, 'count'>): Promise<boolean> {
+    return this.queue.push({ kind: 'addQuarantine', entry });
+  }
+
+  removeQuarantine(arrivalId: string): Promise<void> {
+    return this.queue.push({ kind: 'removeQuarantine', arrivalId });
+  }
+
+  exchange(change: Exchange): Promise<'done' | 'stale'> {
+    return this.queue.push({ kind: 'exchange', change });
+  }
+
+  segments(): Promise<SegmentMark[]> {
+    return this.read('segments');
+  }
+
+  async arrivals(segment: number): Promise<Set<string>> {
+    return new Set(await this.read<string[]>('arrivals', segment));
+  }
+
+  locate(SOPInstanceUID: string): Promise<InstanceLocation[]> {
+    return this.read('locate', SOPInstanceUID);
+  }
+
+  find(filter: FindFilter, page: PageRequest): Promise<FindPage> {
+    return this.read('find', { filter, page });
+  }
+
+  conflicts(page: PageRequest): Promise<{ rows: Conflict[]; next: string | undefined }> {
+    return this.read('conflicts', page);
+  }
+
+  counts(): Promise<Counts> {
+    return this.read('counts');
+  }
+
+  quarantined(page: PageRequest): Promise<{ rows: QuarantineEntry[]; next: string | undefined }> {
+    return this.read('quarantined', page);
+  }
+
+  quarantineEntry(arrivalId: string): Promise<QuarantineEntry | undefined> {
+    return this.read('quarantineEntry', arrivalId);
+  }
+
+  arrivalsOfPatient(arrivalId: string): Promise<string[]> {
+    return this.read('arrivalsOfPatient', arrivalId);
+  }
+
+  /** Pages are read one by one: lines of a catalog that is being written to may come from several states of it. */
+  async *dump(): AsyncGenerator<string> {
+    let cursor: string | undefined;
+    do {
+      const page: DumpPage = await this.read<DumpPage>('dump', cursor);
+      yield* page.lines;
+      cursor = page.next;
+    } while (cursor !== undefined);
+  }
+
+  /** Reads the whole database on the maintenance thread. @returns one sentence for each problem; none is good. */
+  quickCheck(): Promise<string[]> {
+    return this.maintenance.quickCheck();
+  }
+
+  private read<T>(method: string, argument?: unknown): Promise<T> {
+    return this.reader === undefined
+      ? Promise.reject(this.failure ?? notOpen())
+      : this.reader.call<T>(method, argument);
+  }
+
+  private thread(host: ThreadHost | undefined): ThreadHost {
+    if (host === undefined) throw notOpen();
+    return host;
+  }
+
+  private start(name: string): ThreadHost {
+    return new ThreadHost(name, this.data, (error) => {
+      this.queue.stop(error);
+      this.fail(error);
+    });
+  }
+
+  private fail(error: Error): void {
+    if (this.failure !== undefined) return;
+    this.failure = error;
+    for (const listener of this.fatalListeners) listener(error);
+  }
+}
+
+function notOpen(): IsocenterError {
+  return new IsocenterError('CATALOG_CLOSED', 'The catalog is not open');
+}

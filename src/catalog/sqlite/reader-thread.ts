@@ -1,0 +1,22 @@
+import type { FindFilter } from '../types';
+import { layoutOf } from './layout';
+import { Reader, type PageRequest } from './reader';
+import { serve } from './thread';
+
+serve(({ file, attributes }) => {
+  const reader = new Reader(file, layoutOf(attributes));
+  return {
+    open: () => undefined,
+    find: (request: { filter: FindFilter; page: PageRequest }) => reader.find(request),
+    locate: (SOPInstanceUID: string) => reader.locate(SOPInstanceUID),
+    arrivals: (segment: number) => reader.arrivals(segment),
+    segments: () => reader.segments(),
+    counts: () => reader.counts(),
+    conflicts: (page: PageRequest) => reader.conflicts(page),
+    arrivalsOfPatient: (arrivalId: string) => reader.arrivalsOfPatient(arrivalId),
+    quarantined: (page: PageRequest) => reader.quarantined(page),
+    quarantineEntry: (arrivalId: string) => reader.quarantineEntry(arrivalId),
+    dump: (cursor: string | undefined) => reader.dump(cursor),
+    close: () => reader.close(),
+  };
+});

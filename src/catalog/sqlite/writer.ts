@@ -1,0 +1,204 @@
+import type Database from 'better-sqlite3';
+import { errorCode } from '../../errors';
+import type { Arrival, Exchange, QuarantineEntry } from '../types';
+import { openConnection, setSynchronous } from './connection';
+import { Entities } from './entities';
+import { Exchanger } from './exchange';
+import { certainlyRolledBack, isFatal, rolledBack, toWire, unknownOutcome, type WireError } from './failure';
+import type { Layout } from './layout';
+import { Ledger } from './ledger';
+import { QuarantineRows } from './quarantine-rows';
+import { migrate } from './schema';
+
+/** One unit of work of the writer. All but `record` are durable: no file could tell them again. */
+export type WriteJob =
+  | { readonly kind: 'record'; readonly arrival: Arrival; readonly replaces?: string }
+  | { readonly kind: 'openSegment' | 'settle'; readonly segment: number }
+  | { readonly kind: 'markDamaged'; readonly arrivalId: string; readonly reason: string }
+  | { readonly kind: 'addQuarantine'; readonly entry: Omit<QuarantineEntry, 'count'> }
+  | { readonly kind: 'removeQuarantine'; readonly arrivalId: string }
+  | { readonly kind: 'exchange'; readonly change: Exchange };
+
+export type JobResult = { readonly value: unknown } | { readonly error: WireError };
+
+export interface BatchReply {
+  /** One for each job, in their order. */
+  readonly results: readonly JobResult[];
+  /** Set when nothing may be written any more. */
+  readonly fatal?: WireError;
+  /** Length of the write-ahead log in pages, where it was looked at. */
+  readonly logPages?: number;
+}
+
+/**
+ * Upper bound of the writer's page cache, in KiB. A batch dirties few hundred pages; what pays is that the upper pages
+ * of the four instance indexes stay here, some 20 MiB at a million instances. Beyond, the system's cache is one copy away.
+ */
+export const WRITER_CACHE = 24 * 1024;
+
+/** Jobs between two looks at the log's length: at two or three pages a record some 8 MiB. */
+const PROBE_EVERY = 1024;
+/** What a commit of its own counts for beside its jobs. */
+const COMMIT_WEIGHT = 8;
+
+/** The one connection that writes. Synchronous; lives in a thread of its own. */
+export class Writer {
+  private readonly database: Database.Database;
+  private readonly entities: Entities;
+  private readonly ledger: Ledger;
+  private readonly quarantine: QuarantineRows;
+  private readonly exchanger: Exchanger;
+  private readonly statements: Readonly<
+    Record<'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'undo', Database.Statement<[]>>
+  >;
+  private readonly settle: Database.Statement<[number]>;
+  private readonly openSegment: Database.Statement<[number]>;
+  private readonly markDamaged: Database.Statement<[string, string]>;
+  private mode: 'NORMAL' | 'FULL' = 'NORMAL';
+  private failed: unknown;
+  private sinceProbe = 0;
+
+  /** @throws IsocenterError `CATALOG_NEWER`, `CATALOG_CORRUPT`, `CATALOG_SQLITE`. */
+  constructor(file: string, layout: Layout) {
+    const database = openConnection(file, { cache: WRITER_CACHE });
+    this.database = database;
+    migrate(database, layout);
+    // A log that outgrew this is cut back when it starts anew.
+    database.pragma(`journal_size_limit = ${64 * 1024 * 1024}`);
+    this.entities = new Entities(database, layout);
+    this.ledger = new Ledger(database, layout, this.entities);
+    this.quarantine = new QuarantineRows(database);
+    this.exchanger = new Exchanger(database, this.ledger, this.entities, this.quarantine);
+    this.statements = {
+      begin: database.prepare('BEGIN IMMEDIATE'),
+      commit: database.prepare('COMMIT'),
+      rollback: database.prepare('ROLLBACK'),
+      savepoint: database.prepare('SAVEPOINT job'),
+      release: database.prepare('RELEASE job'),
+      undo: database.prepare('ROLLBACK TO job'),
+    };
+    this.openSegment = database.prepare(
+      'INSERT INTO segments VALUES (?, 0) ON CONFLICT (segment) DO NOTHING',
+    );
+    this.settle = database.prepare(
+      'INSERT INTO segments VALUES (?, 1) ON CONFLICT (segment) DO UPDATE SET settled = 1',
+    );
+    this.markDamaged = database.prepare('UPDATE instances SET damaged = ? WHERE arrivalId = ?');
+  }
+
+  /** Writes a batch in one transaction; a job that fails alone takes nothing with it. Never throws. */
+  run(jobs: readonly WriteJob[]): BatchReply {
+    if (this.failed !== undefined) return this.allFailed(jobs, rolledBack(this.failed));
+    let committing = false;
+    try {
+      this.setMode(jobs.every((job) => job.kind === 'record') ? 'NORMAL' : 'FULL');
+      this.statements.begin.run();
+      const results = jobs.map((job) => this.attempt(job));
+      this.entities.flush();
+      committing = true;
+      this.statements.commit.run();
+      this.entities.trim();
+      return { results, ...this.probe(jobs.length) };
+    } catch (error) {
+      const certain = !committing || certainlyRolledBack(error);
+      const further = this.rollback();
+      this.failed = isFatal(error) || !certain ? error : further;
+      return this.allFailed(jobs, certain ? rolledBack(error) : unknownOutcome(error));
+    }
+  }
+
+  /** Copies what the log still holds and starts it anew, so that it stays bounded under a load without pauses. */
+  restartLog(): void {
+    this.database.pragma('wal_checkpoint(RESTART)');
+  }
+
+  close(): void {
+    if (this.failed === undefined) this.database.pragma('wal_checkpoint(TRUNCATE)');
+    this.database.close();
+  }
+
+  private attempt(job: WriteJob): JobResult {
+    // These look at rows by id.
+    if (job.kind === 'exchange' || (job.kind === 'record' && job.replaces !== undefined))
+      this.entities.flush();
+    this.entities.begin();
+    this.statements.savepoint.run();
+    try {
+      const value = this.perform(job);
+      this.statements.release.run();
+      return { value };
+    } catch (error) {
+      if (!this.database.inTransaction || endsTransaction(error)) throw error;
+      this.statements.undo.run();
+      this.statements.release.run();
+      this.entities.undo();
+      return { error: toWire(rolledBack(error)) };
+    }
+  }
+
+  private perform(job: WriteJob): unknown {
+    switch (job.kind) {
+      case 'record':
+        return this.ledger.record(job.arrival, job.replaces);
+      case 'addQuarantine':
+        return this.quarantine.add(job.entry);
+      case 'exchange':
+        return this.exchanger.run(job.change);
+      case 'removeQuarantine':
+        this.quarantine.remove(job.arrivalId);
+        return undefined;
+      case 'openSegment':
+        this.openSegment.run(job.segment);
+        return undefined;
+      case 'settle':
+        this.settle.run(job.segment);
+        return undefined;
+      case 'markDamaged':
+        this.markDamaged.run(job.reason, job.arrivalId);
+        return undefined;
+    }
+  }
+
+  /** Only outside of a transaction, where SQLite takes it. */
+  private setMode(mode: 'NORMAL' | 'FULL'): void {
+    if (this.mode === mode) return;
+    setSynchronous(this.database, mode);
+    this.mode = mode;
+  }
+
+  /** @returns what went wrong while rolling back. */
+  private rollback(): unknown {
+    try {
+      if (this.database.inTransaction) this.statements.rollback.run();
+      // Reads the totals again: after a broken disk that may fail, too.
+      this.entities.forget();
+      return undefined;
+    } catch (error) {
+      return error;
+    }
+  }
+
+  private allFailed(jobs: readonly WriteJob[], error: Error): BatchReply {
+    const wire = toWire(error);
+    return {
+      results: jobs.map(() => ({ error: wire })),
+      ...(this.failed === undefined ? {} : { fatal: toWire(this.failed) }),
+    };
+  }
+
+  private probe(jobs: number): { logPages?: number } {
+    this.sinceProbe += jobs + COMMIT_WEIGHT;
+    if (this.sinceProbe < PROBE_EVERY) return {};
+    this.sinceProbe = 0;
+    const [state] = this.database.pragma('wal_checkpoint(NOOP)') as { log: number }[];
+    return { logPages: state?.log ?? 0 };
+  }
+}
+
+/** After these SQLite may have rolled back by itself, and the next record would meet the same. */
+function endsTransaction(error: unknown): boolean {
+  const code = errorCode(error) ?? '';
+  return (
+    isFatal(error) || code === 'SQLITE_FULL' || code === 'SQLITE_NOMEM' || code.startsWith('SQLITE_BUSY')
+  );
+}
