@@ -71,7 +71,8 @@ export function describeEnd(
   if (pdu?.type === 'abort') {
     return { kind: 'aborted-by-peer', reason: describeAbort(pdu.source, pdu.reason) };
   }
-  if (pdu?.type === 'associate-rj') return { kind: 'rejected', reason: describeRejection(pdu).text };
+  if (action === 'AE-4' && pdu?.type === 'associate-rj')
+    return { kind: 'rejected', reason: describeRejection(pdu).text };
   if (refusal !== undefined) return { kind: 'rejected', reason: refusal.why };
   if (action === 'AR-3' || action === 'AR-4') return { kind: 'released', reason: 'released' };
   if (end !== undefined) return end;

@@ -5,7 +5,6 @@ import { Acceptor } from './acceptor';
 import type { AcceptorOptions } from './acceptor';
 import { Admission } from './admission';
 import type { AssociationLimits } from './admission';
-import { plainAddress } from './association';
 import type { ConnectionTimeouts } from './connection-owner';
 import { systemClock } from './timers';
 import type { Clock } from './timers';
@@ -63,6 +62,7 @@ export class Listener {
   /** In order of age; their addresses. */
   private readonly unassociated = new Map<Acceptor, string>();
   private draining = false;
+  private onEmpty: (() => void) | undefined;
   private closing: Promise<void> | undefined;
 
   constructor(options: ListenerOptions) {
@@ -154,13 +154,16 @@ export class Listener {
         },
       },
       () => this.keepUnassociated(acceptor),
-      () => {
-        this.acceptors.delete(acceptor);
-        this.unassociated.delete(acceptor);
-      },
+      () => this.forget(acceptor),
     );
     this.acceptors.set(acceptor, this.clock.now());
     this.keepUnassociated(acceptor);
+  }
+
+  private forget(acceptor: Acceptor): void {
+    this.acceptors.delete(acceptor);
+    this.unassociated.delete(acceptor);
+    if (this.acceptors.size === 0) this.onEmpty?.();
   }
 
   /**
@@ -168,17 +171,25 @@ export class Listener {
    * where that address has more than its share: one host can't push out another's handshake.
    */
   private keepUnassociated(acceptor: Acceptor): void {
-    // Over before the constructor returned, or its socket gone already.
-    if (!this.acceptors.has(acceptor)) return;
-    const address = plainAddress(acceptor.caller.remoteAddress);
-    this.unassociated.delete(acceptor);
+    // Gone already, or refused: that one keeps its place.
+    if (!this.acceptors.has(acceptor) || this.unassociated.has(acceptor)) return;
+    const address = acceptor.caller.remoteAddress;
     this.unassociated.set(acceptor, address);
     const { associations, associationsPerRemote } = this.options.limits();
     const ofAddress = [...this.unassociated].filter(([, other]) => other === address);
-    if (ofAddress.length > UNASSOCIATED_PER_ASSOCIATION * associationsPerRemote) dropFirst(ofAddress);
+    if (ofAddress.length > UNASSOCIATED_PER_ASSOCIATION * associationsPerRemote) this.dropFirst(ofAddress);
     else if (this.unassociated.size > UNASSOCIATED_PER_ASSOCIATION * associations) {
-      dropFirst([...this.unassociated]);
+      this.dropFirst([...this.unassociated]);
     }
+  }
+
+  private dropFirst([first]: readonly (readonly [Acceptor, string])[]): void {
+    if (first === undefined) return;
+    this.forget(first[0]);
+    first[0].connection.drop({
+      kind: 'aborted-by-us',
+      reason: 'too many connections without an association',
+    });
   }
 
   private async closeAll(): Promise<void> {
@@ -192,14 +203,12 @@ export class Listener {
       else acceptor.connection.abort(2, 0, CLOSING.reason);
     }
     await closed;
+    if (this.acceptors.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.onEmpty = resolve;
+      });
+    }
   }
-}
-
-function dropFirst(acceptors: readonly (readonly [Acceptor, string])[]): void {
-  acceptors[0]?.[0].connection.drop({
-    kind: 'aborted-by-us',
-    reason: 'too many connections without an association',
-  });
 }
 
 function listenError(error: Error, host: string, port: number): IsocenterError {
