@@ -1,0 +1,207 @@
+import { z } from 'zod';
+import { RIGHTS } from '../peer';
+import * as read from './values';
+
+/** Keys that are known and read, but whose feature is not in this version: they have no effect, and the user is told. */
+export const withoutEffect = new WeakSet<z.ZodType>();
+
+/** A value that one reader understands; its problems become issues, and a key that is needed says so. */
+function value<T>(reader: read.Reader<T>) {
+  return z.unknown().transform((raw, context): T => {
+    const result = raw === undefined ? { problem: 'is missing' } : reader(raw);
+    if ('value' in result) return result.value;
+    context.addIssue({ code: 'custom', message: result.problem });
+    return z.NEVER;
+  });
+}
+
+/** A list; a single value is a list of one. */
+function list<T>(reader: read.Reader<T>, minimum = 0) {
+  return z.preprocess(
+    (raw): unknown => {
+      if (raw === undefined) return [];
+      return Array.isArray(raw) ? raw : [raw];
+    },
+    z.array(value(reader)).min(minimum, 'needs at least one entry'),
+  );
+}
+
+function unbuilt<T extends z.ZodType>(schema: T, doc: string): z.ZodOptional<T> {
+  const result = schema.optional().describe(doc);
+  withoutEffect.add(result);
+  return result;
+}
+
+/** A key that promises protection this version can't give: never accepted in silence. */
+function refused(doc: string, why: string) {
+  return value<undefined>(() => ({ problem: `not available in this version: ${why}` }))
+    .optional()
+    .describe(doc);
+}
+
+const NO_TLS = 'the node would speak without encryption; take the key out';
+
+const listen = z.strictObject({
+  host: value(read.listenHost)
+    .default('0.0.0.0')
+    .describe('Address to listen on; 0.0.0.0 = every IPv4 interface, "::" = IPv6 and IPv4.'),
+  port: value(read.integer(0, 65_535))
+    .default(11_112)
+    .describe(
+      'TCP port; 0 = any free one, which the log names. Ports below 1024 need a right of the system.',
+    ),
+  tls: refused('A second listener with TLS.', NO_TLS),
+  plain: refused('false = TLS only.', NO_TLS),
+});
+
+const storage = z.strictObject({
+  directory: value(read.text)
+    .default('../data')
+    .describe('Folder of everything that is kept; relative to the configuration file.'),
+  reserve: value(read.reserve)
+    .default({ percent: 5 })
+    .describe(
+      'Free space below which C-STORE is answered A700 (out of resources): 5% or 2GiB. Nothing is ever deleted to make room.',
+    ),
+  duplicates: value(read.oneOf(['refuse', 'replace']))
+    .default('refuse')
+    .describe(
+      'A known SOP Instance UID with other bytes: refuse (0111, the new copy goes to quarantine) or replace (the old one stays as a version).',
+    ),
+});
+
+const access = z.strictObject({
+  unknownCallers: value(read.oneOf(['refuse', 'accept']))
+    .default('refuse')
+    .describe('Callers that are no remote: refuse, or accept for echo and store only.'),
+  calledAeTitle: value(read.oneOf(['check', 'ignore']))
+    .default('check')
+    .describe('check = callers must call one of aeTitles; ignore = any called title will do.'),
+});
+
+const limits = z.strictObject({
+  associations: value(read.integer(1, 10_000))
+    .default(200)
+    .describe('Associations at a time; one more is answered 2/3/2 (local limit exceeded).'),
+  associationsPerRemote: value(read.integer(1, 10_000))
+    .default(20)
+    .describe('Associations at a time from one remote.'),
+  pduLength: value(read.size(4096, 1_048_576))
+    .default(131_072)
+    .describe('Largest P-DATA PDU, in bytes, that is announced and taken.'),
+  findMatches: unbuilt(value(read.integer(0, 1_000_000_000)), 'Most matches of a C-FIND; 0 = no limit.'),
+});
+
+const timeouts = z.strictObject({
+  association: value(read.duration)
+    .default(10_000)
+    .describe('From the connection to a complete A-ASSOCIATE-RQ, and the ARTIM timer (PS3.8 9.1.5).'),
+  idle: value(read.duration)
+    .default(60_000)
+    .describe('An association without any operation for so long is aborted.'),
+  response: value(read.duration)
+    .default(120_000)
+    .describe('Wait for the next bytes of a message, or for a response, from a peer.'),
+  writeStall: value(read.duration)
+    .default(60_000)
+    .describe('A peer that takes no bytes for so long is aborted.'),
+  pending: unbuilt(value(read.duration), 'Time between two Pending responses of a C-MOVE.'),
+});
+
+const log = z.strictObject({
+  level: value(read.oneOf(['error', 'warn', 'info', 'debug']))
+    .default('info')
+    .describe('error, warn, info or debug.'),
+  format: value(read.oneOf(['text', 'json']))
+    .default('text')
+    .describe('text or json, one line an event.'),
+  file: value(read.text)
+    .optional()
+    .describe('A file instead of standard output; relative to the configuration file. Reopened on SIGUSR2.'),
+  size: value(read.size(1024, 2 ** 40))
+    .default(20 * 2 ** 20)
+    .describe('Size at which the log file is rotated.'),
+  count: value(read.integer(2, 1000)).default(10).describe('Log files kept, the current one included.'),
+});
+
+/** One entry of `remotes`. */
+export const remote = z.strictObject({
+  aeTitle: value(read.aeTitlePattern).describe(
+    'AE title that it calls with, and is called by; * and ? are wildcards.',
+  ),
+  host: list(read.host, 1).describe('Address, CIDR range or host name, or a list of them.'),
+  port: value(read.integer(1, 65_535)).optional().describe('Port it listens on, where this node calls it.'),
+  allow: list(read.oneOf(RIGHTS)).describe(`What it may do here: ${RIGHTS.join(', ')}. Nothing by default.`),
+  calledAeTitle: value(read.aeTitle).optional().describe('The one of aeTitles that it has to call.'),
+  defaultCharset: value(read.characterSet)
+    .optional()
+    .describe('Character set of its data sets without (0008,0005); for the catalog only, the bytes stay.'),
+  unknownSyntaxes: value(read.truth)
+    .default(true)
+    .describe('false refuses transfer syntaxes that this node does not know.'),
+  duplicates: value(read.oneOf(['refuse', 'replace']))
+    .optional()
+    .describe('As storage.duplicates, for this remote.'),
+  tls: unbuilt(
+    value<false>((raw) => {
+      const result = read.truth(raw);
+      if ('problem' in result) return result;
+      return result.value ? { problem: `not available in this version: ${NO_TLS}` } : { value: false };
+    }),
+    'Speak TLS with it.',
+  ),
+  certificate: refused('Certificate that it has to show.', 'nobody would check it; take the key out'),
+  user: refused('User identity that it has to give.', 'nobody would check it; take the key out'),
+  charset: unbuilt(value(read.characterSet), 'Character set of answers to it.'),
+  lenient: unbuilt(value(read.truth), 'Be lenient with its queries.'),
+  findMatches: unbuilt(value(read.integer(0, 1_000_000_000)), 'As limits.findMatches, for this remote.'),
+  destinations: unbuilt(list(read.text), 'Remotes that it may name as C-MOVE destination.'),
+  associations: unbuilt(value(read.integer(1, 10_000)), 'As limits.associationsPerRemote, for this remote.'),
+  transcode: unbuilt(value(read.text), 'Transfer syntax that it is sent.'),
+  retryFailed: unbuilt(value(read.duration), 'Time after which a failed forward is tried again.'),
+  forwardTo: unbuilt(list(read.text), 'Remotes that get what it stores.'),
+  commit: unbuilt(
+    value(read.oneOf(['new-association', 'same-association'])),
+    'How storage commitment is reported to it.',
+  ),
+});
+
+const admin = z.strictObject({
+  host: value(read.listenHost).optional().describe('Address of the admin port.'),
+  port: value(read.integer(0, 65_535)).optional().describe('Port of the admin interface.'),
+});
+
+/** The file's keys but `remotes`, whose entries are read one by one. */
+export const sections = {
+  version: value((raw) => {
+    const result = read.integer(0, 1_000_000)(raw);
+    if ('problem' in result) return result;
+    return result.value === 1 ? { value: 1 as const } : { problem: 'this isocenter reads version 1' };
+  }).describe('Version of this format: 1.'),
+  aeTitles: list(read.aeTitle, 1)
+    .default(['ISOCENTER'])
+    .describe('Called AE titles that this node answers to; the first is its own name.'),
+  listen: listen.prefault({}).describe('Where the node listens.'),
+  storage: storage.prefault({}).describe('Where the node keeps what it receives.'),
+  access: access.prefault({}).describe('Who gets in.'),
+  limits: limits.prefault({}).describe('Upper bounds.'),
+  timeouts: timeouts.prefault({}).describe('Durations: 500ms, 10s, 2m, 1h.'),
+  admin: unbuilt(admin, 'Loopback HTTP: health, metrics and the API behind the commands.'),
+  log: log.prefault({}).describe('What the node says of itself; never patient data.'),
+} as const;
+
+export type Section = keyof typeof sections;
+
+/** Keys at the root of the file. */
+export const ROOT_KEYS = [...Object.keys(sections), 'remotes'];
+
+/** Remotes are named by words that start with a letter: a name stands in commands, log lines and paths of problems. */
+export const REMOTE_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
+
+/** The keys of a section or of a remote, with their schemas; undefined for what has none. */
+export function keysOf(schema: z.ZodType): Readonly<Record<string, z.ZodType>> | undefined {
+  let inner: unknown = schema;
+  while (inner instanceof z.ZodPrefault || inner instanceof z.ZodOptional || inner instanceof z.ZodDefault)
+    inner = inner.unwrap();
+  return inner instanceof z.ZodObject ? inner.shape : undefined;
+}

@@ -1,0 +1,318 @@
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import fc from 'fast-check';
+import { destinationOf } from '../../src/config/config';
+import { loadConfig, parseConfig } from '../../src/config/load';
+import { checkPlaces } from '../../src/config/places';
+import { problemLines } from '../../src/config/problems';
+import { ROOT_KEYS, keysOf, remote, sections } from '../../src/config/schema';
+import { effective, effectiveYaml, origins } from '../../src/config/show';
+
+const SHIPPED = join(__dirname, '..', '..', 'config', 'isocenter.yaml');
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'isocenter-config-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const configOf = (text: string, environment: Record<string, string> = {}) =>
+  parseConfig('/etc/isocenter/f.yaml', text, environment).config;
+
+describe('the configuration that is shipped', () => {
+  it('loads without a warning, lets this machine in and nobody else', () => {
+    const { config, warnings } = loadConfig(SHIPPED, {});
+    expect(warnings).toEqual([]);
+    expect(config.aeTitles).toEqual(['ISOCENTER']);
+    expect(config.listen).toEqual({ host: '0.0.0.0', port: 11112 });
+    expect(config.access).toEqual({ unknownCallers: 'refuse', calledAeTitle: 'check' });
+    expect(config.storage.directory).toBe(resolve(SHIPPED, '../../data'));
+    expect(config.remotes.map(({ hosts }) => hosts)).toEqual([['127.0.0.0/8'], ['::1']]);
+  });
+
+  it('says what the defaults are: without its sections the same comes out', () => {
+    const { config } = loadConfig(SHIPPED, {});
+    const bare = parseConfig(SHIPPED, 'version: 1', {}).config;
+    expect({ ...config, remotes: [] }).toEqual(bare);
+  });
+});
+
+describe('the sample of the interface', () => {
+  const sample = `version: 1
+aeTitles: [ISOCENTER]
+listen:
+  host: 0.0.0.0
+  port: 11112
+  tls:
+    port: 2762
+    certificate: tls/node.crt
+    clientCertificate: required
+storage:
+  directory: ../data
+  reserve: 5%
+  duplicates: refuse
+access:
+  unknownCallers: refuse
+  calledAeTitle: check
+remotes:
+  local: { aeTitle: "*", host: 127.0.0.0/8, allow: [echo, store, find, get, move, commit] }
+  ct1:   { aeTitle: CT_ROOM1, host: 10.0.4.21, port: 104, allow: [echo, store, commit] }
+  pacs:  { aeTitle: OLDPACS, host: pacs.example, port: 11112, tls: false, allow: [echo, find, get, move], charset: ISO_IR 100 }
+  mr:    { aeTitle: "MR_*", host: 10.0.5.0/24, allow: [echo, store] }
+limits:   { associations: 200, associationsPerRemote: 20, pduLength: 131072, findMatches: 0 }
+timeouts: { association: 10s, idle: 60s, response: 120s, writeStall: 60s, pending: 5s }
+admin:    { host: 127.0.0.1, port: 8042 }
+log:      { level: info, format: text }
+`;
+
+  it('is refused for TLS alone', () => {
+    expect(() => parseConfig('f.yaml', sample, {})).toThrow(
+      expect.objectContaining({
+        message:
+          'f.yaml:6:3: listen.tls: not available in this version: the node would speak without encryption; take the key out',
+      }),
+    );
+  });
+
+  it('loads without it, and says which keys have no effect yet', () => {
+    const { config, warnings } = parseConfig('f.yaml', sample.replace(/ {2}tls:\n( {4}.*\n)+/, ''), {});
+    expect(problemLines('f.yaml', warnings)).toEqual([
+      'f.yaml:16:63: remotes.pacs.tls: tls has no effect in this version',
+      'f.yaml:16:107: remotes.pacs.charset: charset has no effect in this version',
+      'f.yaml:18:78: limits.findMatches: findMatches has no effect in this version',
+      'f.yaml:19:75: timeouts.pending: pending has no effect in this version',
+      'f.yaml:20:1: admin: admin has no effect in this version',
+    ]);
+    expect(config.remotes.map((one) => destinationOf(one))).toEqual([
+      { missing: 'an aeTitle without * and ?' },
+      { name: 'ct1', aeTitle: 'CT_ROOM1', host: '10.0.4.21', port: 104 },
+      { name: 'pacs', aeTitle: 'OLDPACS', host: 'pacs.example', port: 11112 },
+      { missing: 'an aeTitle without * and ?' },
+    ]);
+    expect(config.timeouts).toEqual({
+      association: 10_000,
+      idle: 60_000,
+      response: 120_000,
+      writeStall: 60_000,
+    });
+  });
+});
+
+describe('values', () => {
+  it('have units', () => {
+    const config = configOf(`version: 1
+storage: { reserve: 1.5GiB }
+limits: { pduLength: 64KiB }
+timeouts: { association: 500ms, idle: 2m, response: 1h, writeStall: 1.5s }
+log: { size: 1MB }`);
+    expect(config.storage.reserve).toEqual({ bytes: 1.5 * 2 ** 30 });
+    expect(config.limits.pduLength).toBe(65_536);
+    expect(config.timeouts).toEqual({
+      association: 500,
+      idle: 120_000,
+      response: 3_600_000,
+      writeStall: 1500,
+    });
+    expect(config.log.size).toBe(1_000_000);
+  });
+
+  it('that are paths start at the folder of the file', () => {
+    const config = configOf('version: 1\nstorage: {directory: d}\nlog: {file: ../n.log}');
+    expect(config.storage.directory).toBe('/etc/isocenter/d');
+    expect(config.log.file).toBe('/etc/n.log');
+  });
+
+  it('come from the environment, as text of one scalar', () => {
+    const text = `version: 1
+aeTitles: ["\${AET}"]
+listen: { port: "\${PORT:-11113}" }
+remotes:
+  a: { aeTitle: "\${TITLE:-00123}", host: "\${HOST}", unknownSyntaxes: "\${FLAG}" }
+storage: { directory: "$\${x}/\${AET}" }`;
+    const environment = { AET: '007', HOST: '10.0.0.1', FLAG: 'false', TITLE: '' };
+    const config = configOf(text, environment);
+    expect(config.aeTitles).toEqual(['007']);
+    expect(config.listen.port).toBe(11113);
+    expect(config.remotes[0]).toMatchObject({
+      aeTitle: '00123',
+      hosts: ['10.0.0.1'],
+      unknownSyntaxes: false,
+    });
+    expect(config.storage.directory).toBe('/etc/isocenter/${x}/007');
+    expect(() => configOf(text, { ...environment, HOST: '10.0.0.1, allow: [store]' })).toThrow(
+      /remotes\.a\.host: "10\.0\.0\.1, allow: \[store\]": this is neither/,
+    );
+  });
+
+  it('keep the order of the remotes, and cannot be changed', () => {
+    const config = configOf(
+      'version: 1\nremotes:\n  z: {aeTitle: A, host: h}\n  b: {aeTitle: B, host: [h, i]}',
+    );
+    expect(config.remotes.map(({ name }) => name)).toEqual(['z', 'b']);
+    expect(() => (config.remotes[1]?.hosts as string[]).push('x')).toThrow(TypeError);
+    expect(() => Object.assign(config.listen, { port: 1 })).toThrow(TypeError);
+  });
+
+  it('may be shared by an alias, and sections may be empty', () => {
+    const config = configOf(
+      'version: 1\nlog:\nremotes:\n  a: {aeTitle: A, host: h, allow: &all [echo, store]}\n  b: {aeTitle: B, host: h, allow: *all}',
+    );
+    expect(config.remotes[1]?.allow).toEqual(['echo', 'store']);
+    expect(configOf('version: 1\nremotes:\n').remotes).toEqual([]);
+  });
+});
+
+describe('the file', () => {
+  it('may start with a byte order mark and end lines with CR LF', () => {
+    const file = join(folder, 'f.yaml');
+    writeFileSync(file, '\ufeffversion: 1\r\naeTitles: [A]\r\n');
+    expect(loadConfig(file, {}).config.aeTitles).toEqual(['A']);
+  });
+
+  it.each<[string, (file: string) => void, RegExp]>([
+    ['missing', () => undefined, /cannot be read: ENOENT/],
+    ['UTF-16', (file) => writeFileSync(file, '\ufeffversion: 1', 'utf16le'), /is not UTF-8 text/],
+    ['Latin-1', (file) => writeFileSync(file, 'version: 1 # \xe9', 'latin1'), /is not UTF-8 text/],
+    [
+      'larger than 1 MiB',
+      (file) => {
+        writeFileSync(file, '');
+        truncateSync(file, 1024 * 1024 + 1);
+      },
+      /is larger than 1 MiB/,
+    ],
+  ])('is refused when %s', (_what, prepare, message) => {
+    const file = join(folder, 'f.yaml');
+    prepare(file);
+    expect(() => loadConfig(file, {})).toThrow(
+      expect.objectContaining({
+        code: 'CONFIG_UNREADABLE',
+        exitCode: 78,
+        message: expect.stringMatching(message),
+      }),
+    );
+  });
+
+  it('whatever it holds, loads or is refused with a place', () => {
+    const words = fc.constantFrom(
+      ...ROOT_KEYS,
+      ...Object.keys(keysOf(remote) ?? {}),
+      'host',
+      'port',
+      ':',
+      ': ',
+      '\n',
+      '\n  ',
+      '- ',
+      '[',
+      ']',
+      '{',
+      '}',
+      '"',
+      '*',
+      '&a',
+      '*a',
+      '!',
+      '|',
+      '>',
+      '#',
+      '~',
+      '1',
+      '10s',
+      '5%',
+      '${A}',
+      '${',
+      '%',
+      '\t',
+      ',',
+      '?',
+      '<<',
+      '---',
+    );
+    fc.assert(
+      fc.property(fc.array(fc.oneof(words, fc.string()), { maxLength: 40 }), (parts) => {
+        try {
+          parseConfig('f.yaml', parts.join(''), { A: 'x' });
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'CONFIG_INVALID' });
+          for (const line of (error as Error).message.split('\n'))
+            expect(line).toMatch(/^f\.yaml:(\d+:\d+:)? /);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
+describe('what is shown', () => {
+  const text = `version: 1
+aeTitles: [A, "00123"]
+listen: { port: "\${PORT}" }
+storage: { reserve: 1500MB }
+remotes:
+  ct1: { aeTitle: "CT*", host: [10.0.0.1, h], port: 104, allow: [store], calledAeTitle: A, duplicates: replace, unknownSyntaxes: false, defaultCharset: ISO_IR 100 }
+timeouts: { idle: 90s, response: 1500ms }
+log: { file: x.log }
+`;
+  const loaded = parseConfig('/etc/isocenter/f.yaml', text, { PORT: '104' });
+
+  it('is a configuration with the same effect', () => {
+    for (const withOrigins of [false, true]) {
+      const again = parseConfig('/etc/isocenter/f.yaml', effectiveYaml(loaded, withOrigins), {});
+      expect(again.config).toEqual(loaded.config);
+      expect(again.warnings).toEqual([]);
+    }
+    const json = JSON.stringify(effective(loaded.config));
+    expect(parseConfig('/etc/isocenter/f.yaml', json, {}).config).toEqual(loaded.config);
+  });
+
+  it('says where each value comes from', () => {
+    const all = new Map(origins(loaded).map(({ path, ...rest }) => [path, rest]));
+    expect(all.get('listen.port')).toEqual({
+      value: 104,
+      origin: 'environment',
+      line: 3,
+      variables: ['PORT'],
+    });
+    expect(all.get('listen.host')).toEqual({ value: '0.0.0.0', origin: 'default' });
+    expect(all.get('remotes.ct1.host')).toEqual({ value: ['10.0.0.1', 'h'], origin: 'file', line: 6 });
+    expect(effectiveYaml(loaded, true)).toContain('port: 104 # environment PORT, line 3\n');
+    expect(effectiveYaml(loaded, true)).toContain('idle: 90s # file, line 7\n');
+  });
+});
+
+describe('the schema', () => {
+  it('describes every key', () => {
+    const bare: string[] = [];
+    const look = (
+      shape: Readonly<Record<string, { description?: string | undefined }>>,
+      path: string,
+    ): void => {
+      for (const [key, schema] of Object.entries(shape)) {
+        if (schema.description === undefined) bare.push(`${path}${key}`);
+        look(keysOf(schema as never) ?? {}, `${path}${key}.`);
+      }
+    };
+    look(sections, '');
+    look(keysOf(remote) ?? {}, 'remotes.NAME.');
+    expect(bare).toEqual([]);
+  });
+});
+
+describe('places', () => {
+  const problemsAt = (directory: string) =>
+    checkPlaces(parseConfig(join(folder, 'f.yaml'), `version: 1\nstorage: {directory: ${directory}}`, {}));
+
+  it('may be missing where they can be made', () => {
+    expect(problemsAt('a/b/c')).toEqual([]);
+  });
+
+  it('are named where a file is in the way', () => {
+    writeFileSync(join(folder, 'plain'), '');
+    expect(problemsAt('plain')).toEqual([
+      { line: 2, column: 22, path: ['storage', 'directory'], message: `${folder}/plain is not a folder` },
+    ]);
+    expect(problemsAt('plain/a')[0]?.message).toBe(`${folder}/plain is not a folder`);
+  });
+});
