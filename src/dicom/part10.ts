@@ -1,4 +1,5 @@
 import { FileMetaScanner, MAX_FILE_META, metaEncodingAt, type MetaElement } from './file-meta-scanner';
+import { UNDEFINED_LENGTH } from './element-visitor';
 import { DicomParseError } from './parse-error';
 import { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, UID, trimUid } from './uids';
 import { trimValue } from './values';
@@ -178,5 +179,8 @@ export function guessTransferSyntax(prefix: Buffer): string | undefined {
   if (valueRepresentationOfCode(prefix.readUInt16BE(4)) !== undefined)
     return little <= big ? UID.ExplicitVRLittleEndian : UID.ExplicitVRBigEndian;
   if (little === 0 || little > LAST_FIRST_GROUP) return undefined;
-  return prefix.readUInt32LE(4) <= LONGEST_FIRST_VALUE ? UID.ImplicitVRLittleEndian : undefined;
+  const length = prefix.readUInt32LE(4);
+  return length <= LONGEST_FIRST_VALUE || length === UNDEFINED_LENGTH
+    ? UID.ImplicitVRLittleEndian
+    : undefined;
 }
