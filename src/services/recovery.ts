@@ -28,6 +28,8 @@ export interface RecoveryParts {
   readonly log: LogFn;
   /** The node's `duplicates`: recovery applies the rule of ingest. */
   readonly policy: () => 'refuse' | 'replace';
+  /** Segments that this process opened itself. */
+  readonly isOwn: (segment: number) => boolean;
 }
 
 /**
@@ -72,7 +74,7 @@ export class Recovery {
     );
     const folders = await store.segments();
     const unsettled = [...new Set([...folders, ...(await catalog.segments()).map((mark) => mark.segment)])]
-      .filter((segment) => !settled.has(segment))
+      .filter((segment) => !settled.has(segment) && !this.parts.isOwn(segment))
       .sort((a, b) => a - b);
     await this.reconcileQuarantine();
     for (const [done, segment] of unsettled.entries()) {

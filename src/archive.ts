@@ -1,0 +1,228 @@
+import { mkdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { NodeApi, Shown, Status } from './admin/api';
+import { acquireLock, type Lock } from './catalog/sqlite/lock';
+import { setCatalogAside } from './catalog/sqlite/set-aside';
+import { SqliteCatalog } from './catalog/sqlite/catalog';
+import type { Catalog } from './catalog/types';
+import type { Config } from './config/config';
+import { errorMessage, IsocenterError } from './errors';
+import type { NodeEventBus } from './events';
+import type { LogFn } from './log';
+import type { AssumedCharset } from './services/arrivals';
+import { Duplicates } from './services/duplicates';
+import { Exchanger } from './services/exchange';
+import { importPaths } from './services/import';
+import { Ingest } from './services/ingest';
+import { Quarantine } from './services/quarantine';
+import { Recovery, type RecoveryReport } from './services/recovery';
+import { FilesystemStore } from './store/filesystem';
+import { VERSION } from './version';
+
+export interface ArchiveOptions {
+  readonly config: Config;
+  readonly log: LogFn;
+  readonly events: NodeEventBus;
+  /** A thread of the catalog died, or its database failed for good: the process has to end. */
+  readonly onFatal: (error: Error) => void;
+}
+
+/** How far a recovery walk is. */
+export type RecoveryProgress = (report: Readonly<RecoveryReport>, segmentsLeft: number) => void;
+
+/**
+ * Everything that is kept: the store and the catalog under their lock, and the services over them. The node runs on one, and commands
+ * open one where no node runs.
+ */
+export class Archive {
+  readonly ingest: Ingest;
+  private readonly options: ArchiveOptions;
+  private readonly directory: string;
+  private readonly store: FilesystemStore;
+  private readonly catalog: Catalog;
+  private readonly duplicates: Duplicates;
+  private readonly quarantine: Quarantine;
+  private readonly assumed: AssumedCharset;
+  private readonly lock: Lock;
+  /** Segments that this process opened: nothing in them was left behind. */
+  private readonly own = new Set<number>();
+  private recovering: string | undefined = 'not opened yet';
+
+  private constructor(options: ArchiveOptions, lock: Lock) {
+    const { config, log, events } = options;
+    this.options = options;
+    this.lock = lock;
+    this.directory = config.storage.directory;
+    this.store = new FilesystemStore({ directory: this.directory, reserve: config.storage.reserve });
+    this.catalog = new SqliteCatalog({ path: join(this.directory, 'catalog.sqlite') });
+    this.assumed = (title) => config.remotes.find((remote) => remote.aeTitle === title)?.defaultCharset;
+    const exchanger = new Exchanger(this.store, this.catalog, this.assumed);
+    this.duplicates = new Duplicates(this.store, this.catalog, exchanger, events);
+    this.quarantine = new Quarantine(this.store, this.catalog, exchanger, this.assumed, events);
+    this.ingest = new Ingest({
+      store: this.store,
+      catalog: this.catalog,
+      duplicates: this.duplicates,
+      events,
+      log,
+    });
+    this.catalog.onFatal((error) => {
+      this.ingest.stop(error.message);
+      options.onFatal(error);
+    });
+  }
+
+  /**
+   * Takes the lock and opens store and catalog; `recover` has to follow before anything is stored.
+   * @throws IsocenterError `STORE_LOCKED` (75) while another process holds the store; what `Store.open` and `Catalog.open` throw.
+   */
+  static async open(
+    options: ArchiveOptions,
+    how: { readonly freshCatalog?: boolean } = {},
+  ): Promise<Archive> {
+    const { directory } = options.config.storage;
+    await createDirectory(directory);
+    const lock = acquireLock(join(directory, 'lock'), {
+      pid: process.pid,
+      hostname: hostname(),
+      since: new Date().toISOString(),
+    });
+    try {
+      if (how.freshCatalog === true) await setCatalogAside(join(directory, 'catalog.sqlite'));
+      const archive = new Archive(options, lock);
+      await archive.catalog.open();
+      archive.followSegments();
+      try {
+        const known = await archive.catalog.segments();
+        await archive.store.open(known.reduce((highest, { segment }) => Math.max(highest, segment), 0));
+      } catch (error) {
+        await archive.catalog.close();
+        throw error;
+      }
+      return archive;
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  /** Why nothing may be asked of it yet, or undefined. */
+  get unavailable(): string | undefined {
+    return this.recovering;
+  }
+
+  /** Looks through what an unclean stop left behind; after a clean one it finds nothing to do. */
+  async recover(progress?: RecoveryProgress): Promise<RecoveryReport> {
+    this.recovering = 'the store is being looked through after an unclean stop';
+    const recovery = new Recovery({
+      store: this.store,
+      catalog: this.catalog,
+      duplicates: this.duplicates,
+      ingest: this.ingest,
+      assumed: this.assumed,
+      events: this.options.events,
+      log: this.options.log,
+      policy: () => this.options.config.storage.duplicates,
+      isOwn: (segment) => this.own.has(segment),
+    });
+    const report = await recovery.run(progress);
+    this.recovering = undefined;
+    return report;
+  }
+
+  /** Ends in the order that keeps every promise: open files, records, settled marks, checkpoint, lock. */
+  async close(): Promise<void> {
+    await this.store.close();
+    await this.catalog.close();
+    this.lock.release();
+  }
+
+  /** Every row of the catalog as canonical lines: equal before and after `reindex`. */
+  dump(): AsyncIterable<string> {
+    return this.catalog.dump();
+  }
+
+  /** The commands' view; `state` says what only the node knows. */
+  api(state: {
+    readonly unavailable: () => string | undefined;
+    readonly associations: () => number;
+  }): NodeApi {
+    const { catalog, quarantine } = this;
+    return {
+      status: async (): Promise<Status> => ({
+        version: VERSION,
+        pid: process.pid,
+        unavailable: state.unavailable(),
+        stopped: this.ingest.stopped,
+        associations: state.associations(),
+        ...(await catalog.counts()),
+      }),
+      find: (filter, page) => catalog.find(filter, page),
+      conflicts: (page) => catalog.conflicts(page),
+      show: (uid) => this.show(uid),
+      quarantineList: (page) => quarantine.list(page),
+      quarantineShow: (arrivalId) => quarantine.show(arrivalId),
+      quarantineRelease: (arrivalId, reason) => quarantine.release(arrivalId, reason),
+      quarantineDiscard: (arrivalId, reason) => quarantine.discard(arrivalId, reason),
+      importPaths: (paths, signal) => importPaths(this.importParts(), paths, signal),
+    };
+  }
+
+  private followSegments(): void {
+    const { log } = this.options;
+    // Without its marks a segment is walked once more at the next start: slower, never wrong.
+    const failed = (segment: number, error: unknown): void =>
+      log('warn', 'a segment could not be marked in the catalog', { segment, error: errorMessage(error) });
+    this.store.onOpened((segment) => {
+      this.own.add(segment);
+      this.catalog.openSegment(segment).catch((error: unknown) => failed(segment, error));
+    });
+    this.store.onSettled((segment) => {
+      this.catalog.settle(segment).catch((error: unknown) => failed(segment, error));
+    });
+  }
+
+  private importParts(): Parameters<typeof importPaths>[0] {
+    const { config } = this.options;
+    return {
+      ingest: this.ingest,
+      catalog: this.catalog,
+      store: this.store,
+      duplicates: () => config.storage.duplicates,
+      aeTitle: config.aeTitles[0],
+    };
+  }
+
+  private async show(uid: string): Promise<Shown> {
+    const keys = [
+      ['IMAGE', 'SOPInstanceUID'],
+      ['SERIES', 'SeriesInstanceUID'],
+      ['STUDY', 'StudyInstanceUID'],
+    ] as const;
+    for (const [level, keyword] of keys) {
+      const { rows } = await this.catalog.find({ level, keys: { [keyword]: uid } }, { limit: 100 });
+      if (rows.length === 0) continue;
+      const files = level === 'IMAGE' ? await this.catalog.locate(uid) : [];
+      return {
+        level,
+        rows,
+        files: files.map((file) => ({ ...file, path: this.store.pathOf(file.arrivalId) })),
+      };
+    }
+    throw new IsocenterError('UID_UNKNOWN', `No study, series or instance has the UID "${uid}"`, {
+      hint: 'isocenter find --help shows how to look for one',
+    });
+  }
+}
+
+async function createDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new IsocenterError('STORE_UNWRITABLE', `The storage directory can't be created: ${directory}`, {
+      hint: 'create it and make this user its owner, or change storage.directory',
+      cause: error,
+    });
+  }
+}

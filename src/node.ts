@@ -1,0 +1,287 @@
+import { join } from 'node:path';
+import { ControlServer } from './admin/server';
+import { Archive } from './archive';
+import type { Config } from './config/config';
+import { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME } from './dicom/uids';
+import { COMMAND } from './dimse/operations';
+import { Session } from './dimse/session';
+import type { ServiceEntry } from './dimse/types';
+import { errorMessage } from './errors';
+import { NodeEventBus } from './events';
+import type { Logger } from './log';
+import { Listener } from './net/listener';
+import type { AcceptorPolicy, Association } from './net/types';
+import { printable } from './printable';
+import { createAccess } from './security/access';
+import { HostNames } from './security/host-names';
+import { RefusedCallers } from './security/refused-callers';
+import { cStore } from './services/c-store';
+import { echo } from './services/echo';
+import { isStored, negotiateContexts, negotiateExtended, negotiateRoles } from './services/negotiation';
+
+/** Milliseconds that running operations have to end after SIGTERM. */
+const DRAIN_TIME = 30_000;
+/** How long a released peer may take, and an abort to reach it (PS3.8 leaves both to us). */
+const RELEASE_TIME = 10_000;
+const ABORT_GRACE = 1_000;
+/** How often a long recovery says where it is. */
+const PROGRESS_TIME = 10_000;
+
+export interface IsocenterNode {
+  /** Listens, then looks through the store; resolves when the node is ready. */
+  start(): Promise<{ readonly port: number }>;
+  /** Graceful: running operations end within 30 s, new callers get 2/3/1. Idempotent. */
+  stop(): Promise<void>;
+  /** Rejects when the node can't go on; the process should end. */
+  readonly failed: Promise<never>;
+}
+
+/** The composition root: the only place that knows every adapter. */
+export function createNode(config: Config, logger: Logger): IsocenterNode {
+  const { log } = logger;
+  const events = new NodeEventBus((error) =>
+    log('error', 'an observer failed', { error: errorMessage(error) }),
+  );
+  const refused = new RefusedCallers();
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => undefined);
+  const sessions = new Set<Session>();
+  let archive: Archive | undefined;
+  let listener: Listener | undefined;
+  let control: ControlServer | undefined;
+  let stopping: Promise<void> | undefined;
+
+  const names = new HostNames(
+    config.remotes.flatMap((remote) => remote.hosts),
+    {
+      onChange: (name, state, detail) =>
+        state === 'failed'
+          ? log('warn', 'a host name of remotes could not be resolved', { host: name, reason: detail })
+          : log('info', 'a host name of remotes was resolved', { host: name, reason: detail }),
+    },
+  );
+  const unavailable = (): string | undefined =>
+    archive?.unavailable ?? (archive === undefined ? 'the node is starting' : undefined);
+
+  function policy(): AcceptorPolicy {
+    const access = createAccess({
+      aeTitles: config.aeTitles,
+      unknownCallers: config.access.unknownCallers,
+      calledAeTitle: config.access.calledAeTitle,
+      remotes: config.remotes,
+      file: config.file,
+      addressesOf: names.addressesOf,
+    });
+    return {
+      decideAccess: (request) => {
+        const decision = access.decide(request);
+        if (!decision.accepted && decision.rejection.reason === 3) refused.record(request, Date.now());
+        return decision;
+      },
+      negotiateContexts,
+      negotiateRoles,
+      negotiateExtended,
+    };
+  }
+
+  function open(opened: Archive): Listener {
+    const services: ServiceEntry[] = [
+      echo,
+      {
+        commandField: COMMAND['C-STORE'],
+        // A context for a class of its own was only accepted where the caller may bring one.
+        handles: (abstractSyntax) => isStored(abstractSyntax, { unknownSyntaxes: true }),
+        right: 'store',
+        service: cStore(opened.ingest, () => config.storage.duplicates),
+      },
+    ];
+    const accepted = policy();
+    return new Listener({
+      host: config.listen.host,
+      port: config.listen.port,
+      limits: () => config.limits,
+      timeouts: () => ({ ...config.timeouts, release: RELEASE_TIME, abortGrace: ABORT_GRACE }),
+      policy: () => accepted,
+      implementation: { classUID: IMPLEMENTATION_CLASS_UID, versionName: IMPLEMENTATION_VERSION_NAME },
+      maximumLength: config.limits.pduLength,
+      unavailable,
+      onAssociation: (association) => serve(association, services),
+      onRejected: (info) =>
+        log('warn', `association refused: ${info.why}`, {
+          association: info.id,
+          callingAETitle: info.callingAETitle,
+          calledAETitle: info.calledAETitle,
+          address: info.remoteAddress,
+          code: `${info.rejection.result}/${info.rejection.source}/${info.rejection.reason}`,
+        }),
+      onProtocolError: (info) =>
+        log(
+          'warn',
+          `protocol error: ${info.what}${info.looksLike === undefined ? '' : ` (looks like ${info.looksLike})`}`,
+          {
+            association: info.id,
+            callingAETitle: info.callingAETitle,
+            address: info.remoteAddress,
+          },
+        ),
+      onFault: (error, association) =>
+        log('error', 'fault in an association', { association, error: errorMessage(error) }),
+      onServerError: (error) => log('error', 'the listener reports an error', { error: error.message }),
+    });
+  }
+
+  function serve(association: Association, services: readonly ServiceEntry[]): void {
+    const started = performance.now();
+    const remoteName = association.peer?.name ?? '';
+    const line = logger.child({ association: association.id, remote: remoteName });
+    line.log('debug', 'association accepted', {
+      callingAETitle: association.callingAETitle,
+      calledAETitle: association.calledAETitle,
+      address: association.remoteAddress,
+      implementation: association.implementationVersionName,
+      contexts: association.contexts.size,
+    });
+    const session = new Session(association, {
+      services,
+      log: line.log,
+      responseTimeout: config.timeouts.response,
+    });
+    sessions.add(session);
+    void session.finished.then((end) => {
+      sessions.delete(session);
+      events.emit('associationEnded', {
+        id: association.id,
+        role: association.role,
+        remoteName,
+        callingAETitle: association.callingAETitle,
+        calledAETitle: association.calledAETitle,
+        remoteAddress: association.remoteAddress,
+        contexts: association.contexts.size,
+        instances: session.counters.instances,
+        bytes: session.counters.bytes,
+        milliseconds: Math.round(performance.now() - started),
+        outcome: end.kind === 'released' ? 'released' : end.reason,
+      });
+    });
+  }
+
+  async function start(): Promise<{ port: number }> {
+    observe(events, logger);
+    archive = await Archive.open({
+      config,
+      log,
+      events,
+      onFatal: (error) => failure.reject(error),
+    });
+    try {
+      const opened = archive;
+      await names.start();
+      listener = open(opened);
+      const { port } = await listener.listen();
+      control = new ControlServer(
+        join(config.storage.directory, 'control.sock'),
+        opened.api({ unavailable, associations: () => listener?.associations().length ?? 0 }),
+        {
+          ready: () =>
+            unavailable() ??
+            opened.ingest.stopped ??
+            (stopping === undefined ? undefined : 'the node is shutting down'),
+        },
+        log,
+      );
+      await control.listen();
+      log('info', 'listening', {
+        host: config.listen.host,
+        port,
+        callingAETitle: config.aeTitles[0],
+        version: IMPLEMENTATION_VERSION_NAME,
+      });
+      await recover(opened);
+      return { port };
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+  }
+
+  async function recover(opened: Archive): Promise<void> {
+    let said = performance.now();
+    const report = await opened.recover((sofar, left) => {
+      if (performance.now() - said < PROGRESS_TIME) return;
+      said = performance.now();
+      log('info', 'looking through the store', {
+        segment: sofar.segments,
+        remaining: left,
+        count: sofar.adopted,
+      });
+    });
+    const { adopted, removed, quarantined, missing } = report;
+    if (adopted + removed + quarantined + missing > 0) {
+      log(
+        quarantined + missing > 0 ? 'warn' : 'info',
+        `recovered after an unclean stop: ${adopted} files adopted, ${removed} unfinished ones removed, ${quarantined} set aside, ${missing} missing`,
+      );
+    }
+    log('info', 'ready');
+  }
+
+  function stop(): Promise<void> {
+    stopping ??= stopAll();
+    return stopping;
+  }
+
+  async function stopAll(): Promise<void> {
+    listener?.drain();
+    if (!(await drain(sessions, DRAIN_TIME))) {
+      log('warn', 'operations were cut off after 30 s', { count: sessions.size });
+    }
+    await listener?.close();
+    await Promise.all([...sessions].map((session) => session.finished));
+    await control?.close();
+    names.stop();
+    await archive?.close();
+    log('info', 'stopped');
+  }
+
+  return { start, stop, failed: failure.promise };
+}
+
+/** Ends each association once nothing runs on it; false where some still run after the time. */
+async function drain(sessions: ReadonlySet<Session>, milliseconds: number): Promise<boolean> {
+  const ended = Promise.all(
+    [...sessions].map(async (session) => {
+      await session.idle();
+      session.association.abort(2, 0, 'the node stops');
+    }),
+  );
+  let timer: NodeJS.Timeout | undefined;
+  const expired = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), milliseconds);
+  });
+  const drained = await Promise.race([ended.then(() => true), expired]);
+  clearTimeout(timer);
+  return drained;
+}
+
+/** Log lines of the observers: one an association, one an alert. */
+function observe(events: NodeEventBus, { log }: Logger): void {
+  events.on('associationEnded', (summary) =>
+    log('info', `association ended: ${printable(summary.outcome)}`, {
+      association: summary.id,
+      remote: summary.remoteName,
+      callingAETitle: summary.callingAETitle,
+      calledAETitle: summary.calledAETitle,
+      address: summary.remoteAddress,
+      contexts: summary.contexts,
+      instances: summary.instances,
+      bytes: summary.bytes,
+      milliseconds: summary.milliseconds,
+    }),
+  );
+  events.on('alert', ({ code, message, details }) => log('warn', message, { code, ...details }));
+  events.on('quarantine', ({ action, arrivalId }) =>
+    log('info', action === 'release' ? 'released from quarantine' : 'discarded from quarantine', {
+      arrivalId,
+    }),
+  );
+}
