@@ -1,5 +1,5 @@
 import { lookup as systemLookup } from 'node:dns/promises';
-import { plainAddress } from './hosts';
+import { parseHost, plainAddress } from './hosts';
 
 /** Finds the addresses of a name; rejects where it can't. */
 export type Lookup = (name: string) => Promise<readonly string[]>;
@@ -30,8 +30,9 @@ export class HostNames {
   private stopTimer: (() => void) | undefined;
   private stopped = false;
 
-  constructor(names: Iterable<string>, options: HostNamesOptions = {}) {
-    this.names = [...new Set(names)];
+  /** `hosts` as in the configuration: addresses and ranges among them need no look-up. */
+  constructor(hosts: Iterable<string>, options: HostNamesOptions = {}) {
+    this.names = [...new Set(hosts)].filter((host) => parseHost(host).kind === 'name');
     this.lookup = options.lookup ?? lookupAll;
     this.onChange = options.onChange ?? (() => undefined);
     this.every = options.every ?? everyUnreferenced;

@@ -32,7 +32,12 @@ function setUp(names: string[]) {
 }
 
 it('looks each name up once, and again each minute', async () => {
-  const { table, answers, asked, turn, changes } = setUp(['a.example', 'a.example', 'b.example']);
+  const { table, answers, asked, turn, changes } = setUp([
+    'a.example',
+    'a.example',
+    '10.0.0.0/8',
+    'b.example',
+  ]);
   answers.set('a.example', ['10.0.0.1', '::ffff:10.0.0.2']);
   answers.set('b.example', ['2001:DB8::1']);
   await table.start();
@@ -107,7 +112,7 @@ it('ends with its timer, and needs none without names', async () => {
   await table.start();
   table.stop();
   expect(stopped.value).toBe(true);
-  const none = new HostNames([], {
+  const none = new HostNames(['10.0.0.1', '10.0.0.0/8', '::1'], {
     every: () => {
       throw new Error('no timer is wanted');
     },
