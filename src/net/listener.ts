@@ -10,7 +10,7 @@ import { systemClock } from './timers';
 import type { Clock } from './timers';
 import type { AssociationEnd } from './types';
 
-/** Before a connection gives up its place it must be idle this much more often than associations may exist. */
+/** So many connections without an association may be open for each association that may: handshakes and goodbyes. */
 const UNASSOCIATED_PER_ASSOCIATION = 2;
 /** Probes on an idle TCP connection find a peer that was unplugged while we work for it. */
 const KEEP_ALIVE_MILLISECONDS = 30_000;

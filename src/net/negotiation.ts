@@ -36,10 +36,11 @@ export interface Agreement {
 }
 
 const IMPLICIT_VR_LITTLE_ENDIAN = '1.2.840.10008.1.2';
-/** Sent to a peer without a limit of its own. */
-const SEND_DEFAULT = 131072;
-/** No peer is sent longer PDUs, whatever it announces: nothing is gained, and some don't mean it. */
-const SEND_CEILING = 262144;
+/**
+ * No peer is sent longer PDUs, whatever it announces or not: nothing is gained, and on a slow line a longer one could
+ * look like a stall.
+ */
+const SEND_CEILING = 131072;
 /** Assumed for a peer that leaves out the mandatory item 51H: what every implementation takes. */
 const SEND_UNANNOUNCED = 16384;
 /** Operations that a requestor may have outstanding, at most. */
@@ -61,7 +62,7 @@ export function asciiText(text: string): string {
 /** The longest P-DATA-TF PDU to send to a peer that announced `announced` (PS3.8 D.1; 0 = no limit). */
 export function sendLimitOf(announced: number | undefined): number {
   if (announced === undefined) return SEND_UNANNOUNCED;
-  return announced === 0 ? SEND_DEFAULT : Math.min(announced, SEND_CEILING);
+  return announced === 0 ? SEND_CEILING : Math.min(announced, SEND_CEILING);
 }
 
 /** True where not even a fragment of two bytes fits. */

@@ -105,7 +105,7 @@ export interface AssociationEnd {
  * throw; a violation is answered by calling `abort` of the association.
  */
 export interface AssociationUser {
-  /** A PDV begins: a fragment of a command (or of a data set) on an accepted context. False = abort 2/2 was decided. */
+  /** A PDV begins: a fragment of a command (or of a data set) on an accepted context; another one was answered with abort. */
   fragmentStart(contextId: number, command: boolean, last: boolean): void;
   /** Bytes of that fragment, zero or more times; a slice of the receive buffer, valid for ever (never reused). */
   fragmentData(chunk: Buffer): void;
@@ -130,7 +130,7 @@ export interface Association {
   readonly peer: Peer | undefined;
   /** Accepted contexts by id. */
   readonly contexts: ReadonlyMap<number, AcceptedContext>;
-  /** Largest P-DATA-TF PDU length that the peer takes, in bytes; 0 was mapped to 131072. */
+  /** Largest P-DATA-TF PDU length to send, in bytes: what the peer announced, at most 131072, also where it has no limit. */
   readonly sendLimit: number;
   /** As agreed; 1/1 where nothing was. */
   readonly asyncWindow: AsyncWindow;
@@ -147,10 +147,17 @@ export interface Association {
    * when the socket takes more; rejects when the association ended. A command goes out in one call with `last`.
    */
   sendFragment(contextId: number, command: boolean, data: Buffer, last: boolean): Promise<void>;
-  /** Stops reading the socket: backpressure from a user whose sink falls behind. Timers that wait for the peer stop too. */
+  /**
+   * Backpressure from a user whose sink falls behind: the socket is not read and nothing handed on, not even what was
+   * read already. Timers that wait for the peer stop too.
+   */
   pause(): void;
+  /** Goes on in a later turn, never from within this call. */
   resume(): void;
-  /** While any operation is outstanding the idle timer rests. */
+  /**
+   * While any operation is outstanding the idle timer rests. Not busy while a message comes in: then it is the peer's
+   * turn, and one that stops in the middle must be found out.
+   */
   setBusy(busy: boolean): void;
   /** Answers A-RELEASE-RQ (AR-4). */
   answerRelease(): void;

@@ -1,4 +1,5 @@
 import { readdirSync } from 'node:fs';
+import fc from 'fast-check';
 import type { AccessDecision } from '../../src/net/types';
 import { counted, roleItem, slices } from '../support/raw-peer';
 import { Acceptance, OPEN_POLICY, PEER, TIMEOUTS, eventually, settle } from '../support/upper-layer';
@@ -578,6 +579,48 @@ describe('release (UL-06)', () => {
     expect(user.parts).toEqual([]);
     expect(wire.closed).toBe(false);
   });
+});
+
+it('aborts where nobody takes the association over', async () => {
+  node.onUser = () => {
+    throw new Error('no user');
+  };
+  const wire = await connect();
+  await wire.send(associateRq());
+  expect((await wire.nextPdu()).type).toBe(PDU.associateAc);
+  expect(await nextOf(wire)).toEqual([AB, 0, 2, 0]);
+  expect(node.faults).toMatchObject([{ message: 'no user' }]);
+  expect(node.listener.associations()).toEqual([]);
+});
+
+it('serves on whatever bytes come', async () => {
+  const session = Buffer.concat([
+    associateRq({ userItems: [roleItem('1.2.3', 1, 1)] }),
+    echo(),
+    pData(pdv(1, false, false, Buffer.alloc(20)), pdv(1, false, true, Buffer.alloc(3))),
+    releaseRq(),
+  ]);
+  const change = fc.record({ at: fc.nat({ max: session.length - 1 }), value: fc.nat({ max: 255 }) });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(change, { minLength: 1, maxLength: 5 }),
+      fc.boolean(),
+      async (changes, reset) => {
+        const bytes = Buffer.from(session);
+        for (const { at, value } of changes) bytes[at] = value;
+        const wire = await Wire.connect(node.port);
+        await wire.send(bytes);
+        await settle(2);
+        if (reset) wire.reset();
+        else wire.destroy();
+      },
+    ),
+    { numRuns: 150 },
+  );
+  await node.gone();
+  expect(node.faults).toEqual([]);
+  expect(node.users.every(({ ends }) => ends.length === 1)).toBe(true);
+  await associate();
 });
 
 it('T27: 500 aborted associations leave nothing behind', async () => {

@@ -69,8 +69,8 @@ describe('the send limit (UL-23)', () => {
     [0, 131072],
     [8, 8],
     [16384, 16384],
-    [262144, 262144],
-    [0xffffffff, 262144],
+    [131072, 131072],
+    [0xffffffff, 131072],
     [undefined, 16384],
   ])('%p announced: %i', (announced, limit) => {
     expect(sendLimitOf(announced)).toBe(limit);
