@@ -63,8 +63,6 @@ export class Dispatcher {
   private readonly byMessageId = new Map<number, Job>();
   private lastTurn: Promise<unknown> = Promise.resolve();
   private releasing = false;
-  /** A response could not be written: nothing that follows can be. */
-  private broken = false;
 
   constructor(association: Association, sender: MessageSender, options: DispatcherOptions) {
     this.association = association;
@@ -176,7 +174,7 @@ export class Dispatcher {
       if (job.admission.refusal !== undefined) throw job.admission.refusal;
       return await this.serve(job);
     } catch (error) {
-      if (this.lost.signal.aborted || this.broken) throw error;
+      if (this.lost.signal.aborted) throw error;
       this.logFailure(job, error);
       return failureResponse(error);
     }
@@ -222,16 +220,11 @@ export class Dispatcher {
   }
 
   private async respond(job: Job, response: DimseResponse): Promise<void> {
-    try {
-      await this.sender.send({
-        contextId: job.request.context.id,
-        command: responseCommand(job.request.command, response),
-        data: response.dataSet,
-      });
-    } catch (error) {
-      this.broken = true;
-      throw error;
-    }
+    await this.sender.send({
+      contextId: job.request.context.id,
+      command: responseCommand(job.request.command, response),
+      data: response.dataSet,
+    });
   }
 
   private count(job: Job, response: DimseResponse): void {

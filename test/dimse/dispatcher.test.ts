@@ -423,6 +423,49 @@ describe('pipelining', () => {
     expect(association.answers().map(([id]) => id)).toEqual([1, 2, 3]);
   });
 
+  it('starts nothing beside an operation that is no C-STORE', async () => {
+    let end: () => void = () => undefined;
+    const { association } = make([
+      store.entry,
+      finding(async function* () {
+        yield { status: 0xff00 };
+        await new Promise<void>((resolve) => (end = resolve));
+        yield { status: 0 };
+      }),
+    ]);
+    association.message(5, findRequest(1), data());
+    association.message(3, storeRequest(2), data());
+    await settle();
+    expect(store.started).toEqual([]);
+    end();
+    await settle();
+    expect(store.started).toEqual([2]);
+    store.commit.get(2)!();
+    await settle();
+  });
+
+  it('keeps pending responses in order, too', async () => {
+    let first = true;
+    let end: () => void = () => undefined;
+    const { association } = make([
+      storing(async function* () {
+        if (first) {
+          first = false;
+          await new Promise<void>((resolve) => (end = resolve));
+        }
+        yield { status: 0xff00 };
+        yield { status: 0 };
+      }),
+    ]);
+    association.message(3, storeRequest(1), data());
+    association.message(3, storeRequest(2), data());
+    await settle();
+    expect(association.sent).toEqual([]);
+    end();
+    await settle();
+    expect(association.answers().map(([id]) => id)).toEqual([1, 1, 2, 2]);
+  });
+
   it('runs 16, holds the socket, and starts the 17th when one has been answered', async () => {
     const { association } = make([store.entry]);
     for (let id = 1; id <= 15; id++) association.message(3, storeRequest(id), data());
@@ -589,7 +632,7 @@ describe('the end of an association', () => {
 
   it('closes a service that is blocked in writing', async () => {
     let closed = false;
-    const { association, session } = make([
+    const { association, session, log } = make([
       finding(async function* () {
         try {
           for (;;) yield { status: 0xff00 };
@@ -607,6 +650,7 @@ describe('the end of an association', () => {
     await session.finished;
     expect(closed).toBe(true);
     expect(association.sent).toHaveLength(1);
+    expect(log).toEqual([]);
   });
 
   it('lets a complete C-STORE end as it would, unanswered', async () => {

@@ -261,6 +261,72 @@ describe('what goes wrong', () => {
     await expect(client.scu.echo()).rejects.toMatchObject({ code: 'ASSOCIATION_ENDED' });
   });
 
+  describe('with a clock in hand', () => {
+    beforeEach(() => jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] }));
+    afterEach(() => jest.useRealTimers());
+
+    it('counts anew from each pending response, rests while one is being taken, and leaves no timer', async () => {
+      const association = new FakeAssociation({ role: 'requestor' });
+      const { scu } = new Session(association);
+      const respond = (Status: number): void =>
+        association.message(5, {
+          CommandField: 0x8020,
+          MessageIDBeingRespondedTo: 1,
+          CommandDataSetType: 0x0101,
+          Status,
+        });
+      let taken: () => void = () => undefined;
+      const onPending = (): Promise<void> => new Promise((resolve) => (taken = resolve));
+      const response = scu.request(FIND, 5, Buffer.alloc(2), { timeout: 1000, onPending });
+      await settle();
+      jest.advanceTimersByTime(900);
+      respond(0xff00);
+      await settle();
+      jest.advanceTimersByTime(5000);
+      taken();
+      await settle();
+      jest.advanceTimersByTime(900);
+      expect(association.aborts).toEqual([]);
+      respond(0);
+      expect((await response).status).toBe(0);
+      expect(jest.getTimerCount()).toBe(0);
+    });
+
+    it('aborts after `responseTimeout` where a request names none', async () => {
+      const association = new FakeAssociation({ role: 'requestor' });
+      const { scu } = new Session(association, { responseTimeout: 3000 });
+      const open = scu.echo();
+      open.catch(() => undefined);
+      await settle();
+      jest.advanceTimersByTime(2999);
+      expect(association.aborts).toEqual([]);
+      jest.advanceTimersByTime(1);
+      expect(association.aborts).toHaveLength(1);
+      await expect(open).rejects.toMatchObject({
+        code: 'RESPONSE_TIMEOUT',
+        message: 'NODE did not answer C-ECHO within 3 s',
+      });
+      expect(jest.getTimerCount()).toBe(0);
+    });
+  });
+
+  it('aborts on a second final response', async () => {
+    const association = new FakeAssociation({ role: 'requestor' });
+    const { scu } = new Session(association);
+    const open = scu.echo();
+    await settle();
+    const response = {
+      CommandField: 0x8030,
+      MessageIDBeingRespondedTo: 1,
+      CommandDataSetType: 0x0101,
+      Status: 0,
+    };
+    association.message(1, response);
+    association.message(1, response);
+    expect(association.aborts).toMatchObject([{ source: 2, reason: 2 }]);
+    expect(await open).toBe(0);
+  });
+
   it('rejects everything when the association ends', async () => {
     const { client, requestor } = connect([]);
     requestor.asyncWindow = { invoked: 1, performed: 1 };
