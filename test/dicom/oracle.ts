@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 
 /** Asks test/support/pydicom-oracle.py. */
-export function oracle<T>(command: string, args: readonly string[] = [], input = ''): T {
+export function oracle(command: string, args: readonly string[] = [], input = ''): unknown {
   const script = path.join(__dirname, '..', 'support', 'pydicom-oracle.py');
   const output = execFileSync('/usr/bin/python3', [script, command, ...args], {
     encoding: 'utf8',
@@ -11,5 +11,5 @@ export function oracle<T>(command: string, args: readonly string[] = [], input =
     input,
     stdio: ['pipe', 'pipe', 'ignore'],
   });
-  return JSON.parse(output) as T;
+  return JSON.parse(output) as unknown;
 }

@@ -91,7 +91,7 @@ describeInterop(['pydicom'], "pydicom's sample files", () => {
   beforeAll(async () => {
     files = await pydicomFiles();
     const table = ATTRIBUTES.filter((row) => row.kind === 'stored').map(({ keyword, vr }) => [keyword, vr]);
-    const read = oracle<Answer[]>('files', [JSON.stringify(table), ...files]);
+    const read = oracle('files', [JSON.stringify(table), ...files]) as Answer[];
     answers = new Map(files.map((file, index) => [file, read[index]!]));
   });
 

@@ -50,7 +50,7 @@ describe('storage classes', () => {
 
 describeInterop(['pydicom'], 'UIDs beside those of pydicom', () => {
   it('leave out no storage class and no transfer syntax, and know each by the same name', () => {
-    const known = oracle<[string, string, string, string, string, string][]>('uids');
+    const known = oracle('uids') as [string, string, string, string, string, string][];
     const missing = known.filter(
       ([uid, name, type]) =>
         type === 'SOP Class' &&

@@ -1,7 +1,7 @@
 """What pydicom and Python's codecs make of files and bytes, as JSON on stdout.
 
 pydicom-oracle.py files TABLE FILE...   TABLE: JSON list of [keyword, vr] that are looked at
-pydicom-oracle.py codecs REQUESTS       REQUESTS: JSON list of [codec, hexadecimal bytes]
+pydicom-oracle.py codecs <REQUESTS      REQUESTS: JSON list of [codec, hexadecimal bytes]
 pydicom-oracle.py uids
 """
 
@@ -75,8 +75,8 @@ def files(table, *paths):
     return answers
 
 
-def codecs(requests):
-    return [bytes.fromhex(data).decode(codec, "replace") for codec, data in json.loads(requests)]
+def codecs():
+    return [bytes.fromhex(data).decode(codec, "replace") for codec, data in json.load(sys.stdin)]
 
 
 def uids():
