@@ -76,7 +76,12 @@ export class Ledger {
       1 + Number(database.prepare('SELECT coalesce(max(id), 0) FROM instances').pluck().get());
   }
 
-  /** The rule of `Catalog.record`. With `replaces`, `Entities.flush` must have run. */
+  /** Whether any arrival has this one's SOP Instance UID. */
+  holds({ header }: Arrival): boolean {
+    return this.held.get(header.SOPInstanceUID) !== undefined;
+  }
+
+  /** The rule of `Catalog.record`; where `holds`, `Entities.flush` must have run. */
   record(arrival: Arrival, replaces: string | undefined): RecordOutcome {
     const held = this.held.all(arrival.header.SOPInstanceUID);
     const current = held[0];

@@ -118,9 +118,10 @@ export class Writer {
   }
 
   private attempt(job: WriteJob): JobResult {
-    // These look at rows by id.
-    if (job.kind === 'exchange' || (job.kind === 'record' && job.replaces !== undefined))
+    // These look at rows by id, and what is written before the savepoint is not lost with it.
+    if (job.kind === 'exchange' || (job.kind === 'record' && this.ledger.holds(job.arrival))) {
       this.entities.flush();
+    }
     this.entities.begin();
     this.statements.savepoint.run();
     try {
