@@ -28,6 +28,13 @@ export interface ArchiveOptions {
   readonly onFatal: (error: Error) => void;
 }
 
+export interface ArchiveUse {
+  /** Puts the catalog aside and begins with an empty one: `reindex`. */
+  readonly freshCatalog?: boolean;
+  /** Nothing is received or recovered: commands that only look. */
+  readonly readOnly?: boolean;
+}
+
 /** How far a recovery walk is. */
 export type RecoveryProgress = (report: Readonly<RecoveryReport>, segmentsLeft: number) => void;
 
@@ -49,12 +56,16 @@ export class Archive {
   private readonly own = new Set<number>();
   private recovering: string | undefined = 'not opened yet';
 
-  private constructor(options: ArchiveOptions, lock: Lock) {
+  private constructor(options: ArchiveOptions, lock: Lock, receives: boolean) {
     const { config, log, events } = options;
     this.options = options;
     this.lock = lock;
     this.directory = config.storage.directory;
-    this.store = new FilesystemStore({ directory: this.directory, reserve: config.storage.reserve });
+    this.store = new FilesystemStore({
+      directory: this.directory,
+      reserve: config.storage.reserve,
+      receives,
+    });
     this.catalog = new SqliteCatalog({ path: join(this.directory, 'catalog.sqlite') });
     this.assumed = (title) => config.remotes.find((remote) => remote.aeTitle === title)?.defaultCharset;
     const exchanger = new Exchanger(this.store, this.catalog, this.assumed);
@@ -77,10 +88,7 @@ export class Archive {
    * Takes the lock and opens store and catalog; `recover` has to follow before anything is stored.
    * @throws IsocenterError `STORE_LOCKED` (75) while another process holds the store; what `Store.open` and `Catalog.open` throw.
    */
-  static async open(
-    options: ArchiveOptions,
-    how: { readonly freshCatalog?: boolean } = {},
-  ): Promise<Archive> {
+  static async open(options: ArchiveOptions, how: ArchiveUse = {}): Promise<Archive> {
     const { directory } = options.config.storage;
     await createDirectory(directory);
     const lock = acquireLock(join(directory, 'lock'), {
@@ -90,7 +98,7 @@ export class Archive {
     });
     try {
       if (how.freshCatalog === true) await setCatalogAside(join(directory, 'catalog.sqlite'));
-      const archive = new Archive(options, lock);
+      const archive = new Archive(options, lock, how.readOnly !== true);
       await archive.catalog.open();
       archive.followSegments();
       try {
@@ -110,6 +118,14 @@ export class Archive {
   /** Why nothing may be asked of it yet, or undefined. */
   get unavailable(): string | undefined {
     return this.recovering;
+  }
+
+  /** Whether an unclean stop left segments behind that `recover` would look through. */
+  async needsRecovery(): Promise<boolean> {
+    const settled = new Set(
+      (await this.catalog.segments()).filter((mark) => mark.settled).map((mark) => mark.segment),
+    );
+    return (await this.store.segments()).some((segment) => !settled.has(segment) && !this.own.has(segment));
   }
 
   /** Looks through what an unclean stop left behind; after a clean one it finds nothing to do. */

@@ -68,7 +68,7 @@ export function errorCode(error: unknown): string | undefined {
 
 /** The message of anything thrown. */
 export function errorMessage(error: unknown): string {
-  return error instanceof Error || (typeof error === 'object' && error !== null && 'message' in error)
-    ? String((error as { message: unknown }).message)
+  return typeof error === 'object' && error !== null && 'message' in error
+    ? String(error.message)
     : String(error);
 }

@@ -175,7 +175,8 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
     });
     try {
       const opened = archive;
-      await names.start();
+      // A name server that hangs must not hold up the callers that are known by address.
+      void names.start();
       listener = open(opened);
       const { port } = await listener.listen();
       control = new ControlServer(

@@ -98,20 +98,22 @@ export class ControlServer {
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
-    if (request.method === 'GET' && request.url === '/livez')
-      return void reply(response, 200, { status: 'ok' });
+    if (request.method === 'GET' && request.url === '/livez') {
+      reply(response, 200, { status: 'ok' });
+      return;
+    }
     if (request.method === 'GET' && request.url === '/readyz') {
       const reason = health.ready();
-      return void reply(
-        response,
-        reason === undefined ? 200 : 503,
-        reason === undefined ? { status: 'ok' } : { status: 'unavailable', reason },
-      );
+      if (reason === undefined) reply(response, 200, { status: 'ok' });
+      else reply(response, 503, { status: 'unavailable', reason });
+      return;
     }
     const method = /^\/api\/([a-z-]+)$/.exec(request.url ?? '')?.[1];
     const handler = method === undefined || !Object.hasOwn(HANDLERS, method) ? undefined : HANDLERS[method];
-    if (request.method !== 'POST' || handler === undefined)
-      return void reply(response, 404, failure(new IsocenterError('UNKNOWN_COMMAND', 'no such command')));
+    if (request.method !== 'POST' || handler === undefined) {
+      reply(response, 404, failure(new IsocenterError('UNKNOWN_COMMAND', 'no such command')));
+      return;
+    }
     const gone = new AbortController();
     response.on('close', () => gone.abort());
     try {

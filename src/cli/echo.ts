@@ -1,12 +1,11 @@
 import type { Command } from 'commander';
 import type { Config } from '../config/config';
 import { loadConfig } from '../config/load';
-import { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME } from '../dicom/uids';
 import { Session } from '../dimse/session';
 import { statusText } from '../dimse/status';
 import { EXIT, IsocenterError } from '../errors';
-import { connect } from '../net/requestor';
 import type { Association } from '../net/types';
+import { caller } from './calling';
 import { type CommandContext, examples } from './command';
 import { withErrors } from './errors';
 import { printJson, writeData } from './output';
@@ -15,9 +14,6 @@ import { type PeerAddress, resolvePeer } from './peers';
 const VERIFICATION = '1.2.840.10008.1.1';
 const IMPLICIT_VR_LITTLE_ENDIAN = '1.2.840.10008.1.2';
 const EXPLICIT_VR_LITTLE_ENDIAN = '1.2.840.10008.1.2.1';
-/** Waiting for A-RELEASE-RP, and for an A-ABORT to get out, in ms. */
-const RELEASE = 5000;
-const ABORT_GRACE = 500;
 
 interface EchoOptions {
   readonly count: number;
@@ -63,13 +59,12 @@ async function echo(
 ): Promise<void> {
   const who = `${peer.aeTitle} at ${peer.host}:${peer.port}`;
   const started = performance.now();
-  const association = await connect({
-    host: peer.host,
-    port: peer.port,
-    callingAETitle: options.aet ?? config.aeTitles[0],
-    calledAETitle: peer.aeTitle,
-    implementation: { classUID: IMPLEMENTATION_CLASS_UID, versionName: IMPLEMENTATION_VERSION_NAME },
-    maximumLength: config.limits.pduLength,
+  const association = await caller(
+    config,
+    peer,
+    options.aet,
+    signal,
+  )({
     contexts: [
       {
         id: 1,
@@ -77,8 +72,6 @@ async function echo(
         transferSyntaxes: [IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN],
       },
     ],
-    timeouts: { ...config.timeouts, release: RELEASE, abortGrace: ABORT_GRACE },
-    signal,
   });
   const session = new Session(association, { responseTimeout: config.timeouts.response });
   const associated = performance.now() - started;

@@ -7,8 +7,15 @@ import { reportError } from './errors';
 
 /** Every command and the file it is in, in the order of the help. */
 const COMMANDS: Readonly<Record<string, () => CommandModule>> = {
+  serve: () => require('./serve') as CommandModule,
   config: () => require('./config') as CommandModule,
+  find: () => require('./find') as CommandModule,
+  show: () => require('./show') as CommandModule,
+  quarantine: () => require('./quarantine') as CommandModule,
+  import: () => require('./import') as CommandModule,
+  reindex: () => require('./reindex') as CommandModule,
   echo: () => require('./echo') as CommandModule,
+  send: () => require('./send') as CommandModule,
   version: () => require('./version') as CommandModule,
 };
 

@@ -1,5 +1,5 @@
 import { TextDecoder } from 'node:util';
-import { CODED_SETS, decodePairs, rightHalf } from './coded-sets';
+import { CODED_SETS, decodePair, rightHalf } from './coded-sets';
 import { valueRepresentation } from './vr';
 
 /** A (0008,0005) Specific Character Set, understood. */
@@ -133,8 +133,6 @@ class Iso2022Decoder {
   private g1: string | undefined;
   private readonly values: string[] = [];
   private value = '';
-  private pairs: number[] = [];
-  private pairSet = '';
 
   constructor(set: CharacterSet, multiple: boolean, personName: boolean) {
     this.set = set;
@@ -146,7 +144,6 @@ class Iso2022Decoder {
 
   decode(bytes: Buffer): string[] {
     for (let at = 0; at < bytes.length;) at += this.step(bytes, at, bytes[at] ?? 0);
-    this.flushPairs();
     this.values.push(this.value);
     return this.values;
   }
@@ -157,7 +154,6 @@ class Iso2022Decoder {
     const half = byte < 0x80 ? this.g0 : this.g1;
     if (byte > 0x20 && byte !== 0x7f && half !== undefined && CODED_SETS.get(half)?.bytes === 2)
       return this.readPair(half, byte, bytes[at + 1] ?? 0);
-    this.flushPairs();
     if (byte < 0x80) this.readLow(byte);
     else this.value += this.g1 === undefined ? '\uFFFD' : (rightHalf(this.g1)[byte - 0x80] ?? '\uFFFD');
     return 1;
@@ -180,24 +176,14 @@ class Iso2022Decoder {
   private readPair(half: string, first: number, second: number): number {
     const low = first < 0x80;
     if (low ? second <= 0x20 || second >= 0x7f : second <= 0xa0 || second === 0xff) {
-      this.flushPairs();
       this.value += '\uFFFD';
       return 1;
     }
-    if (this.pairSet !== half) this.flushPairs();
-    this.pairSet = half;
-    this.pairs.push(first, second);
+    this.value += decodePair(half, first, second);
     return 2;
   }
 
-  private flushPairs(): void {
-    if (this.pairs.length === 0) return;
-    this.value += decodePairs(this.pairSet, this.pairs);
-    this.pairs = [];
-  }
-
   private designate(bytes: Buffer, at: number): number {
-    this.flushPairs();
     const ahead = bytes.toString('latin1', at + 1, at + 4);
     const found = DESIGNATIONS.find(([escape]) => ahead.startsWith(escape));
     if (found === undefined) {

@@ -86,14 +86,27 @@ export function rightHalf(registration: string): readonly string[] {
   return half;
 }
 
-/** Decodes characters of a 94x94 set; `pairs` are their bytes, two each, the high bits being of no matter. */
-export function decodePairs(registration: string, pairs: readonly number[]): string {
-  const bytes: number[] = [];
-  for (let at = 0; at + 1 < pairs.length; at += 2) {
-    // EUC-JP keeps JIS X 0212 behind a single shift.
-    if (registration === '159') bytes.push(0x8f);
-    bytes.push((pairs[at] ?? 0) | 0x80, (pairs[at + 1] ?? 0) | 0x80);
+const pairTables = new Map<string, string[]>();
+
+/**
+ * The character of a 94x94 set that has these two bytes, their high bits being of no matter; U+FFFD where there is none. Each is decoded
+ * once: text made of nothing but escapes must not cost a decoder's call for every character.
+ */
+export function decodePair(registration: string, first: number, second: number): string {
+  let table = pairTables.get(registration);
+  if (table === undefined) {
+    table = [];
+    pairTables.set(registration, table);
   }
+  const row = first & 0x7f;
+  const cell = second & 0x7f;
+  return (table[row * 128 + cell] ??= decodePairAnew(registration, row, cell));
+}
+
+function decodePairAnew(registration: string, row: number, cell: number): string {
+  const bytes = [row | 0x80, cell | 0x80];
+  // EUC-JP keeps JIS X 0212 behind a single shift.
+  if (registration === '159') bytes.unshift(0x8f);
   return decoderOf(registration).decode(Uint8Array.from(bytes));
 }
 
@@ -124,7 +137,7 @@ function invertPairs(set: CodedSet): Map<string, readonly number[]> {
   const high = set.half === 'G1' ? 0x80 : 0;
   for (let row = 0x21; row <= 0x7e; row++) {
     for (let cell = 0x21; cell <= 0x7e; cell++) {
-      const character = decodePairs(set.registration, [row, cell]);
+      const character = decodePair(set.registration, row, cell);
       // Private use stands for cells without a character; the first of doubled characters is the standard's own.
       if (/^[^\uFFFD\uE000-\uF8FF]$/u.test(character) && !inverse.has(character))
         inverse.set(character, [row | high, cell | high]);

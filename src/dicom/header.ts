@@ -15,8 +15,8 @@ const SPECIFIC_CHARACTER_SET = 0x00080005;
 
 /** A sequence in the catalog; a larger one is left out rather than cut. */
 const MAX_SEQUENCE_JSON = 64 * 1024;
-/** All values kept of one instance; what goes beyond is left out. 200 associations must not hold gigabytes. */
-const MAX_KEPT = 4 * 1024 * 1024;
+/** All values kept of one instance; what goes beyond is left out. Bounds memory, and the time that decoding holds up others. */
+const MAX_KEPT = 1024 * 1024;
 
 const WANTED: ReadonlyMap<Tag, Attribute> = new Map(
   ATTRIBUTES.filter((row) => row.kind === 'stored').map((row) => [row.tag, row]),
@@ -98,7 +98,7 @@ export interface HeaderReaderOptions {
 
 /**
  * Reads what the catalog keeps of an instance from its data set, as the bytes come. It reads to the end, because only there is known that
- * the data set is whole, but holds nothing beyond the wanted values: at most 4 MiB, pixel data not at all.
+ * the data set is whole, but holds nothing beyond the wanted values: at most 1 MiB and two sequences, pixel data not at all.
  */
 export class HeaderReader {
   private readonly visitor = new HeaderVisitor();

@@ -171,8 +171,7 @@ export class Listener {
    * where that address has more than its share: one host can't push out another's handshake.
    */
   private keepUnassociated(acceptor: Acceptor): void {
-    // Gone already, or refused: that one keeps its place.
-    if (!this.acceptors.has(acceptor) || this.unassociated.has(acceptor)) return;
+    if (!this.acceptors.has(acceptor)) return;
     const address = acceptor.caller.remoteAddress;
     this.unassociated.set(acceptor, address);
     const { associations, associationsPerRemote } = this.options.limits();

@@ -125,13 +125,16 @@ async function* sendOver(
   const session = new Session(association, { responseTimeout: options.responseTimeout });
   const window = association.asyncWindow.invoked === 0 ? 16 : association.asyncWindow.invoked;
   const running: Promise<SendEvent>[] = [];
-  let lost = false;
-  void association.closed.then(() => {
-    lost = true;
-  });
+  const lost = new AbortController();
+  void association.closed.then(() => lost.abort());
   let next = 0;
   for (;;) {
-    while (!lost && !options.signal.aborted && running.length < window && next < files.length) {
+    while (
+      !lost.signal.aborted &&
+      !options.signal.aborted &&
+      running.length < window &&
+      next < files.length
+    ) {
       const file = files[next++];
       if (file !== undefined) running.push(sendFile(session, file, options));
     }

@@ -40,6 +40,8 @@ export interface FilesystemStoreOptions {
   readonly now?: () => number;
   /** Monotonic clock, milliseconds: age of segments. */
   readonly elapsed?: () => number;
+  /** False: only looks and moves, no segment is opened, and `begin` refuses. Default true. */
+  readonly receives?: boolean;
   readonly calls?: FileCalls;
 }
 
@@ -108,7 +110,7 @@ export class FilesystemStore implements Store {
       for (const listener of this.listeners.opened) segments.onOpened(listener);
       const highest = Math.max(lastKnownSegment, ...(await this.segments()));
       if (highest >= MAXIMUM_SEGMENT) throw new StoreError('STORE_FAILED', 'there is no segment number left');
-      await segments.start(highest + 1);
+      if (options.receives !== false) await segments.start(highest + 1);
     } catch (error) {
       clearInterval(timer);
       this.opened = undefined;
