@@ -139,10 +139,10 @@ async function fill(catalog: Catalog, from: number, to: number, firstSegment: nu
 
 /** Opens the catalog of a data directory as the node does. */
 async function withCatalog<T>(data: string, use: (catalog: Catalog) => Promise<T>): Promise<T> {
-  const { createCatalog } = load('../../dist/catalog/sqlite/index.js') as {
-    createCatalog: (file: string) => Catalog;
+  const { SqliteCatalog } = load('../../dist/catalog/sqlite/catalog.js') as {
+    SqliteCatalog: new (options: { path: string }) => Catalog;
   };
-  const catalog = createCatalog(path.join(data, 'catalog.sqlite'));
+  const catalog = new SqliteCatalog({ path: path.join(data, 'catalog.sqlite') });
   await catalog.open();
   try {
     return await use(catalog);

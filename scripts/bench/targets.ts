@@ -270,7 +270,7 @@ export async function startNode(directory: string, options: NodeOptions = {}): P
     count: () => {
       const found = execFileSync(
         process.execPath,
-        [script, 'find', 'instances', '--json', '--config', config],
+        [script, 'find', 'instances', '--json', '--limit', '0', '--config', config],
         {
           encoding: 'utf8',
           maxBuffer: 2 ** 30,
