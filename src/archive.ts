@@ -97,7 +97,7 @@ export class Archive {
       since: new Date().toISOString(),
     });
     try {
-      if (how.freshCatalog === true) await setCatalogAside(join(directory, 'catalog.sqlite'));
+      if (how.freshCatalog === true) setCatalogAside(join(directory, 'catalog.sqlite'));
       const archive = new Archive(options, lock, how.readOnly !== true);
       await archive.catalog.open();
       archive.followSegments();
