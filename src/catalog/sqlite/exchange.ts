@@ -108,7 +108,7 @@ export class Exchanger {
     for (const { header } of replay) open.add(header.SOPInstanceUID);
     for (const arrival of replay) {
       if (!kept.has(arrival.arrivalId) && this.patientOf(arrival.arrivalId) !== undefined) continue;
-      this.ledger.insert(arrival, undefined, 'version');
+      this.ledger.insert(arrival, kept.get(arrival.arrivalId), 'version');
     }
     this.entities.flush();
     for (const SOPInstanceUID of open) this.ledger.choose(SOPInstanceUID);

@@ -108,17 +108,19 @@ describe('rows are a function of the arrivals', () => {
     );
   });
 
-  it('keeps row ids through an exchange', () => {
+  it.each(['STUDY', 'IMAGE'] as const)('keeps row ids at level %s through an exchange', (level) => {
     withCatalog((catalog) => {
       const set = [1, 2, 3, 4].map((number) => arrival({ number, study: `1.${number}` }));
       catalog.put(set);
-      const page = catalog.reader.find({ filter: { level: 'STUDY', keys: {} }, page: { limit: 2 } });
-      catalog.exchange({ leaves: arrivalId(1), replay: set.slice(1) });
-      const rest = catalog.reader.find({
-        filter: { level: 'STUDY', keys: {} },
-        page: { limit: 10, after: page.next! },
-      });
-      expect(rest.rows.map((row) => row['StudyInstanceUID'])).toEqual(['1.3', '1.4']);
+      const page = (limit: number, after?: string): ReturnType<typeof catalog.reader.find> =>
+        catalog.reader.find({
+          filter: { level, keys: {} },
+          page: { limit, ...(after === undefined ? {} : { after }) },
+        });
+      const { next } = page(2);
+      catalog.exchange({ leaves: arrivalId(1), replay: set.slice(1).reverse() });
+      const rest = page(10, next).rows.map((row) => row['StudyInstanceUID']);
+      expect(rest).toEqual(['1.3', '1.4']);
     });
   });
 });
