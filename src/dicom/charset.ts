@@ -117,20 +117,28 @@ function isPlain(bytes: Buffer): boolean {
 
 const ESC = 0x1b;
 
-/** Escapes of the table, and older spellings of JIS X 0208, by what follows ESC. */
-const DESIGNATIONS: readonly (readonly [string, string])[] = [
-  ...[...CODED_SETS.values()].map((set) => [set.escape, set.registration] as const),
-  ['$@', '87'],
-  ['$(B', '87'],
-];
+/** Registration numbers by what follows ESC, its two or three bytes read as one number; older spellings of JIS X 0208 as well. */
+const DESIGNATIONS: ReadonlyMap<number, string> = new Map([
+  ...[...CODED_SETS.values()].map((set) => [numberOf(set.escape), set.registration] as const),
+  [numberOf('$@'), '87'],
+  [numberOf('$(B'), '87'],
+]);
+
+function numberOf(escape: string): number {
+  return Buffer.from(escape, 'latin1').reduce((number, byte) => number * 256 + byte, 0);
+}
 
 /** Reads text with code extension (PS3.5 6.1.2.4, 6.1.2.5); also that of single sets, in which escapes are strays. */
 class Iso2022Decoder {
   private readonly set: CharacterSet;
   private readonly multiple: boolean;
   private readonly personName: boolean;
-  private g0: string;
+  private g0 = '';
+  private g0Pairs = false;
   private g1: string | undefined;
+  private g1Pairs = false;
+  /** Of a one-byte set in G1. */
+  private high: readonly string[] = [];
   private readonly values: string[] = [];
   private value = '';
 
@@ -138,8 +146,7 @@ class Iso2022Decoder {
     this.set = set;
     this.multiple = multiple;
     this.personName = personName;
-    this.g0 = set.g0;
-    this.g1 = set.g1;
+    this.reset();
   }
 
   decode(bytes: Buffer): string[] {
@@ -151,11 +158,11 @@ class Iso2022Decoder {
   /** Reads one character or escape; returns how many bytes it had. */
   private step(bytes: Buffer, at: number, byte: number): number {
     if (byte === ESC) return this.designate(bytes, at);
-    const half = byte < 0x80 ? this.g0 : this.g1;
-    if (byte > 0x20 && byte !== 0x7f && half !== undefined && CODED_SETS.get(half)?.bytes === 2)
-      return this.readPair(half, byte, bytes[at + 1] ?? 0);
-    if (byte < 0x80) this.readLow(byte);
-    else this.value += this.g1 === undefined ? '\uFFFD' : (rightHalf(this.g1)[byte - 0x80] ?? '\uFFFD');
+    const low = byte < 0x80;
+    if ((low ? this.g0Pairs : this.g1Pairs) && byte > 0x20 && byte !== 0x7f)
+      return this.readPair(low ? this.g0 : (this.g1 ?? ''), byte, bytes[at + 1] ?? 0);
+    if (low) this.readLow(byte);
+    else this.value += this.high[byte - 0x80] ?? '\uFFFD';
     return 1;
   }
 
@@ -184,22 +191,35 @@ class Iso2022Decoder {
   }
 
   private designate(bytes: Buffer, at: number): number {
-    const ahead = bytes.toString('latin1', at + 1, at + 4);
-    const found = DESIGNATIONS.find(([escape]) => ahead.startsWith(escape));
-    if (found === undefined) {
+    const two = (bytes[at + 1] ?? 0) * 256 + (bytes[at + 2] ?? 0);
+    const short = DESIGNATIONS.get(two);
+    const registration = short ?? DESIGNATIONS.get(two * 256 + (bytes[at + 3] ?? 0));
+    if (registration === undefined) {
       this.value += '\uFFFD';
       return 1;
     }
-    const [escape, registration] = found;
-    if (CODED_SETS.get(registration)?.half === 'G0') this.g0 = registration;
-    else this.g1 = registration;
-    return 1 + escape.length;
+    if (CODED_SETS.get(registration)?.half === 'G0') this.useG0(registration);
+    else this.useG1(registration);
+    return short === undefined ? 4 : 3;
   }
 
   /** PS3.5 6.1.2.5.3: lines, values and name components begin in the initial sets. */
   private reset(): void {
-    this.g0 = this.set.g0;
-    this.g1 = this.set.g1;
+    this.useG0(this.set.g0);
+    this.useG1(this.set.g1);
+  }
+
+  private useG0(registration: string): void {
+    if (registration === this.g0) return;
+    this.g0 = registration;
+    this.g0Pairs = CODED_SETS.get(registration)?.bytes === 2;
+  }
+
+  private useG1(registration: string | undefined): void {
+    if (registration === this.g1) return;
+    this.g1 = registration;
+    this.g1Pairs = registration !== undefined && CODED_SETS.get(registration)?.bytes === 2;
+    this.high = registration === undefined || this.g1Pairs ? [] : rightHalf(registration);
   }
 }
 

@@ -239,7 +239,7 @@ describe('ElementWalker', () => {
     });
 
     it('UN of undefined length with explicit items is read as such', () => {
-      const explicit = encode([e(0x00081150, 'UI', '1.2\0')]);
+      const explicit = encode([e(0x00081150, 'UI', '1.2\0'), e(0x00081155, 'UI', '1.3\0')]);
       const bytes = Buffer.concat([
         header(0x00081140, 'UN', UNDEFINED, 'explicit'),
         header(ITEM, '', explicit.length, 'explicit'),
@@ -247,7 +247,13 @@ describe('ElementWalker', () => {
         item,
         header(SEQUENCE_END, '', 0, 'explicit'),
       ]);
-      expect(simple(walk(bytes))).toEqual([...told.slice(0, -1), ...told.slice(1)]);
+      expect(simple(walk(bytes))).toEqual([
+        ...told.slice(0, -2),
+        '00081155 UI 4 d1',
+        '= 1.3\0',
+        '}',
+        ...told.slice(1),
+      ]);
     });
 
     it('UN of defined length is a sequence where the visitor says so', () => {

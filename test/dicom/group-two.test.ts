@@ -95,7 +95,7 @@ describe('GroupTwoStripper', () => {
   });
 
   it('does not see a preamble in a data set that holds the letters DICM', () => {
-    const bytes = Buffer.concat([header(0x00080008, 'UT', 0, 'explicit'), Buffer.alloc(116), GROUP]);
+    const bytes = Buffer.concat([header(0x00080008, 'UT', 0, 'explicit'), Buffer.alloc(120), GROUP]);
     bytes.write('DICM', 128, 'latin1');
     expect(strip(bytes, UID.ExplicitVRLittleEndian)).toEqual({ kept: bytes, stripped: false });
   });
