@@ -1,7 +1,7 @@
 import type { Arrival, QuarantineEntry, QuarantineReason } from '../catalog/types';
 import { HeaderReader } from '../dicom/header';
 import { IsocenterError } from '../errors';
-import type { FileMeta, SealedFile, Store } from '../store/types';
+import type { Decision, FileMeta, SealedFile, Store } from '../store/types';
 
 /** Character set assumed for data sets without (0008,0005), by who sent them (`defaultCharset` of a remote). */
 export type AssumedCharset = (sourceAETitle: string) => string | undefined;
@@ -100,5 +100,17 @@ export function unreadableEntry(
     conflictsWith: undefined,
     sourceAETitle: '',
     time,
+  };
+}
+
+/** The decision from which the list can be made again. */
+export function quarantineDecision(entry: Omit<QuarantineEntry, 'count'>): Decision {
+  return {
+    action: 'quarantine',
+    arrivalId: entry.arrivalId,
+    ...(entry.conflictsWith === undefined ? {} : { other: entry.conflictsWith }),
+    reason: entry.detail,
+    kind: entry.reason,
+    time: entry.time,
   };
 }

@@ -3,7 +3,7 @@ import { CanonicalDigest } from '../dicom/canonical';
 import { transferSyntax } from '../dicom/uids';
 import type { NodeEventBus } from '../events';
 import type { FileCheck, Store } from '../store/types';
-import { quarantineEntry, unreadableEntry } from './arrivals';
+import { quarantineDecision, quarantineEntry, unreadableEntry } from './arrivals';
 import type { Exchanger } from './exchange';
 
 /** `duplicates` of the configuration; `decided`: a replacement whose decision is on file already. */
@@ -95,13 +95,7 @@ export class Duplicates {
       await this.store.remove(arrival.arrivalId);
       return;
     }
-    await this.store.decide({
-      action: 'quarantine',
-      arrivalId: arrival.arrivalId,
-      other: current.arrivalId,
-      reason: entry.detail,
-      time: entry.time,
-    });
+    await this.store.decide(quarantineDecision(entry));
     await this.store.quarantine(arrival.arrivalId);
     this.events.emit('alert', {
       code: 'DUPLICATE_DIFFERS',
@@ -123,7 +117,7 @@ export class Duplicates {
       leaves: current.arrivalId,
       comes: arrival,
       quarantined: present
-        ? { ...unreadableEntry(current.arrivalId, 'damaged', detail), SOPInstanceUID: current.SOPInstanceUID }
+        ? { ...unreadableEntry(current.arrivalId, 'damaged', detail), conflictsWith: arrival.arrivalId }
         : undefined,
       releases: false,
       reason: `the copy held was damaged: ${detail}`,

@@ -1,7 +1,7 @@
 import type { Arrival, Catalog, QuarantineEntry } from '../catalog/types';
 import { IsocenterError } from '../errors';
 import type { Store } from '../store/types';
-import { readArrival, type AssumedCharset } from './arrivals';
+import { quarantineDecision, readArrival, type AssumedCharset } from './arrivals';
 
 /** How often the replay is read again because the patient's arrivals changed meanwhile. */
 const ATTEMPTS = 5;
@@ -42,6 +42,7 @@ export class Exchanger {
       reason: request.reason,
       time: new Date().toISOString(),
     });
+    if (quarantined !== undefined) await this.store.decide(quarantineDecision(quarantined));
     for (let attempt = 1; ; attempt++) {
       const replay: Arrival[] = [];
       for (const arrivalId of await this.catalog.arrivalsOfPatient(leaves)) {

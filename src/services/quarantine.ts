@@ -85,7 +85,7 @@ export class Quarantine {
       if (!(await this.store.exists(held.arrivalId))) return undefined;
       return {
         ...unreadableEntry(held.arrivalId, 'damaged', errorMessage(error)),
-        SOPInstanceUID: held.SOPInstanceUID,
+        conflictsWith: by,
       };
     }
   }

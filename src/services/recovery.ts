@@ -1,9 +1,16 @@
-import type { Arrival, Catalog, QuarantineReason } from '../catalog/types';
+import type { Arrival, Catalog, QuarantineEntry, QuarantineReason } from '../catalog/types';
 import { errorCode, errorMessage } from '../errors';
 import type { NodeEventBus } from '../events';
 import type { LogFn } from '../log';
 import type { Decision, Store } from '../store/types';
-import { headerOf, quarantineEntry, readArrival, unreadableEntry, type AssumedCharset } from './arrivals';
+import {
+  headerOf,
+  quarantineDecision,
+  quarantineEntry,
+  readArrival,
+  unreadableEntry,
+  type AssumedCharset,
+} from './arrivals';
 import type { Duplicates } from './duplicates';
 import type { Ingest } from './ingest';
 
@@ -64,6 +71,7 @@ export class Recovery {
         this.decided.set(decision.other, {
           ...decision,
           action: 'quarantine',
+          kind: 'replaced',
           arrivalId: decision.other,
           other: decision.arrivalId,
         });
@@ -203,14 +211,9 @@ export class Recovery {
     arrival?: Arrival,
   ): Promise<void> {
     const { store, catalog } = this.parts;
-    const decision = this.decided.get(arrivalId);
-    const time = decision?.time ?? new Date().toISOString();
-    await catalog.addQuarantine(
-      arrival === undefined
-        ? unreadableEntry(arrivalId, reason, detail, time)
-        : quarantineEntry(arrival, reason, detail, decision?.other, time),
-    );
-    if (decision === undefined) await store.decide({ action: 'quarantine', arrivalId, reason: detail, time });
+    const entry = this.entryOf(arrivalId, arrival, reason, detail);
+    await catalog.addQuarantine(entry);
+    if (this.decided.get(arrivalId) === undefined) await store.decide(quarantineDecision(entry));
     await store.quarantine(arrivalId);
     this.report.quarantined++;
     this.alert(
@@ -218,6 +221,28 @@ export class Recovery {
       'A file was moved to quarantine: see "isocenter quarantine list".',
       arrivalId,
     );
+  }
+
+  /** What the quarantine's list says: what was decided, where something was. */
+  private entryOf(
+    arrivalId: string,
+    arrival: Arrival | undefined,
+    reason: QuarantineReason,
+    detail: string,
+  ): Omit<QuarantineEntry, 'count'> {
+    const decision = this.decided.get(arrivalId);
+    const known =
+      decision?.action === 'quarantine'
+        ? {
+            reason: decision.kind ?? reason,
+            detail: decision.reason,
+            by: decision.other,
+            time: decision.time,
+          }
+        : { reason, detail, by: decision?.other, time: new Date().toISOString() };
+    return arrival === undefined
+      ? { ...unreadableEntry(arrivalId, known.reason, known.detail, known.time), conflictsWith: known.by }
+      : quarantineEntry(arrival, known.reason, known.detail, known.by, known.time);
   }
 
   /** The catalog's rows tell where a file belongs; where they are lost, the decisions do. Files follow. */
@@ -271,13 +296,8 @@ export class Recovery {
         return;
       }
     }
-    const time = decision?.time ?? new Date().toISOString();
-    const reason: QuarantineReason =
-      arrival === undefined ? 'damaged' : decision?.action === 'quarantine' ? 'duplicate' : 'replaced';
     await catalog.addQuarantine(
-      arrival === undefined
-        ? unreadableEntry(arrivalId, reason, detail, time)
-        : quarantineEntry(arrival, reason, detail, decision?.other, time),
+      this.entryOf(arrivalId, arrival, arrival === undefined ? 'damaged' : 'replaced', detail),
     );
   }
 

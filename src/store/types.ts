@@ -61,6 +61,8 @@ export interface Decision {
   /** The arrival that it displaces, or is displaced by. */
   readonly other?: string;
   readonly reason: string;
+  /** Of a quarantine: which kind of reason it is. */
+  readonly kind?: 'duplicate' | 'damaged' | 'replaced' | 'unreadable';
   /** ISO 8601, UTC. */
   readonly time: string;
 }

@@ -17,7 +17,7 @@ interface Part {
   readonly order: readonly string[];
 }
 
-/** Every table by content: without row ids and without `segments`, which count on while nothing changes. */
+/** Every table by content: without row ids, without `segments`, which count on while nothing changes, and without how often a quarantined file came, which no file tells. */
 function parts(layout: Layout): Part[] {
   const entity = (level: 'PATIENT' | 'STUDY' | 'SERIES'): string[] => {
     const { table, counted, attributes } = layout[level];
@@ -90,7 +90,6 @@ function parts(layout: Layout): Part[] {
         'conflictsWith',
         'sourceAETitle',
         'time',
-        'count',
       ],
       order: ['arrivalId'],
     },
