@@ -41,8 +41,8 @@ export class DecisionLog {
   private readonly waiting: Waiting[] = [];
   private writing: Promise<void> | undefined;
   private fd: number | undefined;
-  /** End of the last whole line. */
-  private end = 0;
+  /** End of the last whole line, once the file has been looked at. */
+  private end: number | undefined;
   private broken = false;
 
   constructor(parts: { readonly calls: FileCalls; readonly durability: Durability }, path: string) {
@@ -113,39 +113,51 @@ export class DecisionLog {
     // After an instance's failed sync this file is still tried: the next start has to learn what not to trust.
     if (this.broken) this.durability.requireRunning();
     try {
-      this.fd ??= await this.openAtEnd();
-      for (let done = 0; done < lines.length;) {
-        const written = await this.calls.writev(this.fd, [lines.subarray(done)], this.end + done);
-        if (written === 0) throw Object.assign(new Error('nothing was written'), { code: 'EIO' });
-        done += written;
-      }
+      this.fd ??= await this.openForWriting();
+      await this.writeAtEnd(this.fd, lines);
     } catch (error) {
-      // A part of a line may be down: the next append looks for the end again.
-      await this.release();
+      await this.takeBack();
       throw storeFailure('appending to decisions.jsonl', error);
     }
     try {
       await this.durability.syncData(this.fd, 'the sync of decisions.jsonl');
     } catch (error) {
       this.broken = true;
-      await this.release();
+      await this.takeBack();
       throw error;
     }
-    this.end += lines.length;
+    this.end = (this.end ?? 0) + lines.length;
   }
 
-  /** Opens the file and cuts off what stands behind its last newline. */
-  private async openAtEnd(): Promise<number> {
+  private async writeAtEnd(fd: number, lines: Buffer): Promise<void> {
+    for (let done = 0; done < lines.length;) {
+      const written = await this.calls.writev(fd, [lines.subarray(done)], (this.end ?? 0) + done);
+      if (written === 0) throw Object.assign(new Error('nothing was written'), { code: 'EIO' });
+      done += written;
+    }
+  }
+
+  /** Opens the file and cuts off what stands behind its last whole line, or behind the last that was synced. */
+  private async openForWriting(): Promise<number> {
     const fd = await this.calls.open(this.path, WRITE);
     try {
       const { size } = await this.calls.fstat(fd);
-      this.end = await endOfLastLine(this.calls, fd, size);
+      this.end ??= await endOfLastLine(this.calls, fd, size);
+      if (size < this.end) throw shorter();
       if (this.end < size) await this.calls.ftruncate(fd, this.end);
       return fd;
     } catch (error) {
       await this.calls.close(fd).catch(() => undefined);
       throw error;
     }
+  }
+
+  /** Decisions that were refused must not stand there for a later start to carry out; where that fails the next append tries. */
+  private async takeBack(): Promise<void> {
+    if (this.fd !== undefined && this.end !== undefined) {
+      await this.calls.ftruncate(this.fd, this.end).catch(() => undefined);
+    }
+    await this.release();
   }
 
   private async release(): Promise<void> {
@@ -162,8 +174,7 @@ async function endOfLastLine(calls: FileCalls, fd: number, size: number): Promis
   for (let end = size; end > 0;) {
     const start = Math.max(0, end - PIECE);
     const read = await calls.read(fd, piece.subarray(0, end - start), start);
-    if (read < end - start)
-      throw Object.assign(new Error('the file is shorter than it was'), { code: 'EIO' });
+    if (read < end - start) throw shorter();
     const newline = piece.subarray(0, read).lastIndexOf(NEWLINE);
     if (newline >= 0) return start + newline + 1;
     end = start;
@@ -211,6 +222,10 @@ function parseDecision(line: string): Decision | undefined {
     reason,
     time,
   };
+}
+
+function shorter(): Error {
+  return Object.assign(new Error('the file is shorter than it was'), { code: 'EIO' });
 }
 
 function damaged(line: number): StoreError {

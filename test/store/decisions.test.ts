@@ -137,6 +137,44 @@ describe('decisions', () => {
     expect(store.stopped).toBeUndefined();
   });
 
+  it('are not there when they were refused, however many shared the write', async () => {
+    await store.decide(decision(1));
+    const both = JSON.stringify(decision(3)).length + 1 + JSON.stringify(decision(4)).length + 1;
+    for (const truncates of [true, false]) {
+      let cut = false;
+      fake.hook = (call) => {
+        if (call.name === 'ftruncate' && !truncates) return systemError('EIO');
+        if (call.name !== 'writev') return undefined;
+        if (cut) return systemError('ENOSPC');
+        if (call.bytes < both) return undefined;
+        cut = true;
+        return both - 10;
+      };
+      // The first has begun to be written when the others come, which then share a write.
+      const first = store.decide(decision(2));
+      const refused = [store.decide(decision(3)), store.decide(decision(4))].map(failure);
+      await first;
+      for (const error of await Promise.all(refused)) expect(error).toMatchObject({ code: 'STORE_FULL' });
+      if (truncates)
+        expect((await store.decisions()).map((one) => one.arrivalId)).not.toContain(decision(3).arrivalId);
+      fake.heal();
+      await store.decide(decision(5));
+      expect(new Set((await store.decisions()).map((one) => one.reason))).toEqual(
+        new Set(['reason 1', 'reason 2', 'reason 5']),
+      );
+    }
+  });
+
+  it('are refused where the file became shorter: a hole would be no line', async () => {
+    await store.decide(decision(1));
+    fake.fail('writev', 'ENOSPC', { once: true });
+    await failure(store.decide(decision(2)));
+    fake.heal();
+    await fsp.truncate(file, 10);
+    expect(await failure(store.decide(decision(3)))).toMatchObject({ code: 'STORE_FAILED' });
+    expect((await fsp.readFile(file)).length).toBe(10);
+  });
+
   it('stop everything when their sync fails', async () => {
     fake.fail('fdatasync', 'EIO', { once: true });
     expect(await failure(store.decide(decision(1)))).toMatchObject({ code: 'STORE_SYNC_FAILED' });
