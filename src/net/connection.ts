@@ -203,6 +203,12 @@ export class Connection {
     this.socket.destroy();
   }
 
+  /** Closes what is no association: a last PDU that was queued (Sta13) still goes out, for as long as ARTIM runs. */
+  dismiss(end: AssociationEnd): void {
+    if (this.state === 13) this.socket.destroySoon();
+    else this.drop(end);
+  }
+
   private get held(): boolean {
     const { state } = this;
     if (this.user === undefined) return state === 6 || state === 8;
@@ -406,7 +412,9 @@ export class Connection {
   private idleExpired(): void {
     if (this.state !== 6 && this.state !== 8) return;
     const receiving = this.partOpen || this.reader.inPdu;
-    if ((this.paused && this.user !== undefined) || (this.busy && !receiving)) {
+    // A peer that is still being sent to owes nothing; one that does not take it is the write-stall timer's.
+    const working = this.busy || this.socket.writableLength > 0;
+    if ((this.paused && this.user !== undefined) || (working && !receiving)) {
       this.idle.start(this.timeouts.idle);
       return;
     }

@@ -198,7 +198,7 @@ export class Listener {
       this.server.close(() => resolve());
     });
     for (const acceptor of [...this.acceptors.keys()]) {
-      if (this.unassociated.has(acceptor)) acceptor.connection.drop(CLOSING);
+      if (this.unassociated.has(acceptor)) acceptor.connection.dismiss(CLOSING);
       else acceptor.connection.abort(2, 0, CLOSING.reason);
     }
     await closed;
