@@ -44,17 +44,20 @@ describeInterop(['dcmtk', 'pydicom'], 'fixtures of the byte builder', () => {
     expect(judged.output.match(/^yes/gm)).toHaveLength(files.length);
   });
 
-  it.each(['implicit', 'explicit', 'big', 'deflated'] as const)('are readable in the syntax %s', async (name) => {
-    const file = await write(`${name}.dcm`, part10(imageObject({ PatientName: 'A^B' }, TS[name])));
-    const dump = await run('dcmdump', ['-q', file]);
-    expect(dump.output).toContain('PN [A^B]');
-    expect(dump.output).toMatch(/\(7fe0,0010\) OW/);
-    expect((await pydicom.headers([file]))[0]).toMatchObject({
-      PatientName: 'A^B',
-      implicit: name === 'implicit',
-      littleEndian: name !== 'big',
-    });
-  });
+  it.each(['implicit', 'explicit', 'big', 'deflated'] as const)(
+    'are readable in the syntax %s',
+    async (name) => {
+      const file = await write(`${name}.dcm`, part10(imageObject({ PatientName: 'A^B' }, TS[name])));
+      const dump = await run('dcmdump', ['-q', file]);
+      expect(dump.output).toContain('PN [A^B]');
+      expect(dump.output).toMatch(/\(7fe0,0010\) OW/);
+      expect((await pydicom.headers([file]))[0]).toMatchObject({
+        PatientName: 'A^B',
+        implicit: name === 'implicit',
+        littleEndian: name !== 'big',
+      });
+    },
+  );
 
   it('parses the file meta group of every sample as pydicom does', async () => {
     const files = await pydicomFiles();

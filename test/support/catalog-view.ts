@@ -9,7 +9,7 @@ export async function find(
   level: 'patients' | 'studies' | 'series' | 'instances',
   args: readonly string[] = [],
 ): Promise<Row[]> {
-  const result = await node.cli(['find', level, '--json', ...args], 60_000);
+  const result = await node.cli(['find', level, '--json', '--limit', '0', ...args], 60_000);
   if (result.code !== 0)
     throw new Error(`find ${level} exited with ${String(result.code)}:\n${result.output}`);
   return rowsOf(result.stdout);

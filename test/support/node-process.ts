@@ -51,7 +51,7 @@ export interface StartOptions {
   /** Words before the node's own command, such as strace and its options. */
   readonly wrapper?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Milliseconds until it has to listen. */
+  /** Milliseconds until it has to be ready. */
   readonly timeout?: number;
 }
 
@@ -121,7 +121,7 @@ export function isocenter(args: readonly string[], timeout = 30_000): Promise<Ru
   return run(process.execPath, [COMMAND, ...args], { timeout });
 }
 
-/** Starts a node on a port of its own and waits until it listens. */
+/** Starts a node on a port of its own and waits until it is ready. */
 export async function startNode(options: StartOptions = {}): Promise<NodeProcess> {
   const folder = options.folder ?? (await makeFolder());
   const dataDirectory = options.dataDirectory ?? path.join(folder, 'data');
@@ -185,6 +185,8 @@ export async function startNode(options: StartOptions = {}): Promise<NodeProcess
   try {
     const line = await logged(/^.*\blistening\b.*$/m, options.timeout ?? 20_000);
     port = portOf(line);
+    // Until the store has been looked through every caller is refused.
+    await logged(/\bready\b/, options.timeout ?? 20_000);
   } catch (error) {
     child.kill('SIGKILL');
     throw error;

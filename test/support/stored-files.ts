@@ -53,7 +53,8 @@ export async function storedFiles(
   const files: StoredFile[] = [];
   for (const file of await filesBelow(path.join(dataDirectory, place))) {
     if (!file.endsWith('.dcm')) continue;
-    const bytes = await fsp.readFile(file);
+    const bytes = await fsp.readFile(file).catch(() => undefined);
+    if (bytes === undefined) continue;
     const parsed = parsePart10(bytes);
     files.push({
       path: file,
@@ -97,7 +98,9 @@ export async function treeSnapshot(folder: string): Promise<string[]> {
     const full = path.join(entry.parentPath, entry.name);
     const relative = path.relative(folder, full);
     if (/(^|\/)(catalog\.sqlite.*|lock|control\.sock)$/.test(relative)) continue;
-    lines.push(entry.isFile() ? `${relative} ${(await fsp.stat(full)).size}` : relative);
+    // A file that is removed meanwhile is no longer there to be told of.
+    const stat = await fsp.stat(full).catch(() => undefined);
+    if (stat !== undefined) lines.push(entry.isFile() ? `${relative} ${stat.size}` : relative);
   }
   return lines.sort();
 }

@@ -281,9 +281,10 @@ export class Wire {
   private wake: (() => void) | undefined;
   private commandBytes: Buffer[] = [];
 
-  static connect(port: number): Promise<Wire> {
+  /** @param from address on the loopback range to call from. */
+  static connect(port: number, from = '127.0.0.1'): Promise<Wire> {
     return new Promise((resolve, reject) => {
-      const socket = net.connect({ host: '127.0.0.1', port, noDelay: true });
+      const socket = net.connect({ host: '127.0.0.1', port, noDelay: true, localAddress: from });
       socket.once('error', reject);
       socket.once('connect', () => {
         socket.off('error', reject);
