@@ -160,8 +160,8 @@ describe('sending', () => {
     const piece = pattern(131072);
     let sent = 0;
     const sending = (async () => {
-      for (let i = 0; i < 200; i++) {
-        await user.association.sendFragment(1, false, piece, i === 199);
+      for (let i = 0; i < 700; i++) {
+        await user.association.sendFragment(1, false, piece, i === 699);
         sent += 1;
       }
     })();
@@ -169,11 +169,50 @@ describe('sending', () => {
       before = sent;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    node.clock.advance(TIMEOUTS.writeStall - 1);
-    socket.on('data', () => undefined);
+    node.clock.advance(TIMEOUTS.writeStall / 2);
+    const from = node.clock.now();
+    socket.on('data', () => {
+      node.clock.advance(60);
+    });
     socket.resume();
     await sending;
+    expect(node.clock.now() - from).toBeGreaterThan(TIMEOUTS.writeStall);
     expect(user.ends).toEqual([]);
+  });
+
+  it('queues a few PDUs of a large part, not all of it', async () => {
+    const { user } = await deafPeer();
+    const sending = user.association.sendFragment(1, false, Buffer.alloc(64 * 1024 * 1024), true);
+    await settle();
+    // Node counts what is queued as sent.
+    expect(node.listener.associations()[0]!.bytesSent).toBeLessThan(32 * 1024 * 1024);
+    user.association.abort(0, 0, 'enough');
+    await expect(sending).rejects.toMatchObject({ code: 'ASSOCIATION_ENDED' });
+  });
+
+  it('goes at once when the peer closes its half and reads nothing', async () => {
+    const { socket, user } = await deafPeer();
+    void user.association.sendFragment(1, false, Buffer.alloc(64 * 1024 * 1024), true);
+    await settle();
+    socket.end();
+    await node.gone();
+    expect(user.ends).toMatchObject([{ kind: 'connection-lost' }]);
+    expect(node.clock.pending).toBe(0);
+  });
+
+  it('keeps the order of parts that nobody waited for', async () => {
+    const { requestor, acceptor } = await pair();
+    const parts = Array.from({ length: 40 }, (_, index) => Buffer.alloc(400_000, index));
+    const sent = parts.map((part, index) =>
+      requestor.association.sendFragment(1, index % 2 === 0, part, true),
+    );
+    await Promise.all(sent);
+    await requestor.association.release();
+    expect(acceptor.parts.map(({ data }) => [data.length, data[0], data.at(-1)])).toEqual(
+      parts.map((_, index) => [400_000, index, index]),
+    );
+    await node.gone();
+    expect(node.clock.pending).toBe(0);
   });
 
   it('ends on A-ABORT though the peer reads nothing: a short grace, then the socket goes', async () => {
@@ -243,6 +282,18 @@ describe('backpressure on what is received', () => {
     // What was taken off the socket is at most what one read brings, and the stream's own buffer.
     expect(node.listener.associations()[0]!.bytesReceived).toBeLessThan(300_000);
     requestor.association.abort(0, 0, 'done');
+  });
+
+  it('reads on after an abort, though its user had paused: the close of the peer is seen', async () => {
+    const { wire, user } = await associate();
+    user.association.pause();
+    await wire.send(pData(pdv(1, false, false, pattern(100_000))));
+    await settle();
+    user.association.abort(0, 0, 'enough');
+    expect((await wire.nextPdu()).type).toBe(PDU.abort);
+    wire.destroy();
+    await node.gone();
+    expect(user.bytes).toBe(0);
   });
 
   it('keeps what comes before the user is attached', async () => {

@@ -146,6 +146,11 @@ describe('what is no PDU', () => {
     ['P-DATA-TF with five bytes', pdu(4, Buffer.alloc(5)), 6],
     ['a PDV of length 0', pdu(4, Buffer.from([0, 0, 0, 0, 1, 3])), 6],
     ['a PDV of length 1', pdu(4, Buffer.from([0, 0, 0, 1, 1, 3])), 6],
+    [
+      'a PDV of length 1 before a good one',
+      pdu(4, Buffer.concat([Buffer.from([0, 0, 0, 1, 1]), pdv(1, true, true, body(20))])),
+      6,
+    ],
     ['a PDV one byte longer than its PDU', pdu(4, Buffer.from([0, 0, 0, 3, 1, 3])), 6],
     ['a PDV of 4 GiB', pdu(4, Buffer.from([0xff, 0xff, 0xff, 0xff, 1, 3])), 6],
     ['a PDV of 4 GiB less three', pdu(4, Buffer.from([0xff, 0xff, 0xff, 0xfd, 1, 3, 0, 0])), 6],

@@ -34,6 +34,17 @@ describe('Deadline', () => {
     expect(expired).toEqual([1100]);
   });
 
+  it('does not expire a moment early', () => {
+    const { clock, expired, deadline } = setUp();
+    deadline.start(100);
+    clock.advance(1);
+    deadline.touch();
+    clock.advance(99);
+    expect(expired).toEqual([]);
+    clock.advance(1);
+    expect(expired).toEqual([101]);
+  });
+
   it('does not expire once stopped, and starts again with the whole time', () => {
     const { clock, expired, deadline } = setUp();
     deadline.start(100);
