@@ -24,6 +24,13 @@ const ACTIONS: ReadonlySet<string> = new Set<Decision['action']>([
   'distrust',
 ]);
 
+const KINDS: ReadonlySet<string> = new Set<NonNullable<Decision['kind']>>([
+  'duplicate',
+  'damaged',
+  'replaced',
+  'unreadable',
+]);
+
 interface Waiting {
   readonly line: Buffer;
   readonly resolve: () => void;
@@ -209,17 +216,19 @@ function parseDecision(line: string): Decision | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { action, arrivalId, other, reason, time } = value as Record<keyof Decision, unknown>;
+  const { action, arrivalId, other, reason, kind, time } = value as Record<keyof Decision, unknown>;
   if (typeof action !== 'string' || !ACTIONS.has(action)) return undefined;
   if (typeof arrivalId !== 'string' || parseArrivalId(arrivalId) === undefined) return undefined;
   if (other !== undefined && (typeof other !== 'string' || parseArrivalId(other) === undefined))
     return undefined;
+  if (kind !== undefined && (typeof kind !== 'string' || !KINDS.has(kind))) return undefined;
   if (typeof reason !== 'string' || typeof time !== 'string') return undefined;
   return {
     action: action as Decision['action'],
     arrivalId,
     ...(other === undefined ? {} : { other }),
     reason,
+    ...(kind === undefined ? {} : { kind: kind as NonNullable<Decision['kind']> }),
     time,
   };
 }

@@ -157,11 +157,13 @@ export class FilesystemStore implements Store {
   }
 
   async segments(): Promise<number[]> {
-    const entries = await listFolder(this.calls, this.ready.layout.instances);
+    const { layout, segments } = this.ready;
+    const entries = await listFolder(this.calls, layout.instances);
     return entries
       .filter((entry) => entry.isDirectory())
       .map((entry) => parseSegmentName(entry.name))
       .filter((segment) => segment !== undefined)
+      .filter((segment) => segments.isUsed(segment))
       .sort((a, b) => a - b);
   }
 

@@ -64,7 +64,7 @@ export async function prepareLayout(
   known: boolean,
 ): Promise<{ layout: Layout; id: string }> {
   const { calls, durability } = parts;
-  const layout = new Layout(await prepareRoot(parts, resolve(directory), known));
+  const layout = new Layout(await prepareRoot(calls, resolve(directory), known));
   const id = (await readSentinel(calls, layout)) ?? (await createSentinel(parts, layout, known));
   let made = false;
   for (const folder of [layout.instances, layout.quarantine]) {
@@ -86,8 +86,7 @@ export async function prepareLayout(
 }
 
 /** Only the last folder of the path is made: a missing one above it is a volume that isn't mounted, or a typing error. */
-async function prepareRoot(parts: Parts, directory: string, known: boolean): Promise<string> {
-  const { calls, durability } = parts;
+async function prepareRoot(calls: FileCalls, directory: string, known: boolean): Promise<string> {
   const find = async (): Promise<string | undefined> => {
     try {
       return await calls.realpath(directory);
@@ -107,7 +106,6 @@ async function prepareRoot(parts: Parts, directory: string, known: boolean): Pro
         hint: `mount the volume, make the folder, or mend storage.directory (${basename(directory)} itself is made)`,
       });
     }
-    await durability.syncFolder(dirname(directory));
     root = (await find()) ?? directory;
   }
   const stat = await calls.lstat(root);
@@ -156,7 +154,25 @@ async function createSentinel(parts: Parts, layout: Layout, known: boolean): Pro
     throw storeFailure(`making ${SENTINEL}`, error);
   }
   await parts.durability.syncFolder(layout.root);
+  await syncAncestors(parts.calls, layout.root);
   return id;
+}
+
+/**
+ * Whoever made the folders above a new store may not have synced them, and a power cut would take the store with them. Once, and as far
+ * as they can be opened: they are not ours.
+ */
+async function syncAncestors(calls: FileCalls, root: string): Promise<void> {
+  for (let folder = dirname(root); ; folder = dirname(folder)) {
+    try {
+      const fd = await calls.open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+      await calls.fsync(fd).catch(() => undefined);
+      await calls.close(fd);
+    } catch {
+      // A folder that may be passed but not read.
+    }
+    if (folder === dirname(folder)) return;
+  }
 }
 
 async function createFile({ calls, durability }: Parts, path: string, content: Buffer): Promise<void> {

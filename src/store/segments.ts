@@ -66,6 +66,11 @@ export class Segments {
     this.openedListeners.push(listener);
   }
 
+  /** False for the folder that is made ready: it has no file yet, and must not be called settled before it has any. */
+  isUsed(number: number): boolean {
+    return this.current === undefined || number <= this.current.number;
+  }
+
   async start(number: number): Promise<void> {
     this.use(await this.prepare(number));
   }

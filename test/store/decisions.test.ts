@@ -37,6 +37,7 @@ describe('decisions', () => {
     const made = [
       decision(1),
       { ...decision(2), other: decision(1).arrivalId },
+      { ...decision(4), action: 'quarantine', kind: 'damaged' } as const,
       decision(3, 'umlauts äöü, "quotes", a\nnewline and \u2028'),
     ];
     for (const one of made) await store.decide(one);
@@ -48,7 +49,7 @@ describe('decisions', () => {
       ...made.flatMap(() => ['writev', 'fdatasync']),
     ]);
     expect(await store.decisions()).toEqual(made);
-    expect((await fsp.readFile(file, 'utf8')).split('\n')).toHaveLength(4);
+    expect((await fsp.readFile(file, 'utf8')).split('\n')).toHaveLength(5);
   });
 
   it('share a sync when they come together', async () => {
@@ -107,6 +108,7 @@ describe('decisions', () => {
       '[]',
       lines[1]!.replace('delete', 'forget'),
       lines[1]!.replace('00000001', '../00001'),
+      JSON.stringify({ ...decision(2), kind: 'whim' }),
       lines[1]!.slice(0, -1),
       JSON.stringify(decision(2, 'x'.repeat(300_000))),
     ]) {

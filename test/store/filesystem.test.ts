@@ -52,6 +52,17 @@ describe('opening a store', () => {
     expect(await fsp.readdir(directory)).toEqual([]);
   });
 
+  it('is on the disk with every folder above it, whoever made those', async () => {
+    const folder = await scratch();
+    const directory = path.join(folder, 'a/b/data');
+    await fsp.mkdir(directory, { recursive: true, mode: 0o700 });
+    const fake = new FakeCalls();
+    const store = await openStore({ directory, calls: fake.calls });
+    const synced = fake.named('fsync').map((call) => call.path);
+    for (let at = directory; at !== '/'; at = path.dirname(at)) expect(synced).toContain(at);
+    await store.close();
+  });
+
   it('refuses a sentinel that it does not understand', async () => {
     const directory = path.join(await scratch(), 'data');
     for (const text of ['', '{', '{"format":"isocenter-store","version":2,"id":"x"}', 'null']) {

@@ -126,6 +126,23 @@ describe('segments', () => {
     await writer.revoke();
   });
 
+  it('are not listed before they are used: a walk would call them settled, and their files would be lost to it', async () => {
+    await open({ files: 2, milliseconds: 1e9 });
+    await fake.idle();
+    expect(await fsp.readdir(path.join(directory, 'instances'))).toEqual(['00000001', '00000002']);
+    expect(await store.segments()).toEqual([1]);
+    for (let i = 0; i < 3; i++) await put(store, DATA_SET);
+    expect(await store.segments()).toEqual([1, 2]);
+    // Left behind by a stop, the one made ready is a folder like the others.
+    await fake.idle();
+    const looking = new FilesystemStore({ directory, reserve: { bytes: 0 }, receives: false });
+    await looking.open(0);
+    expect(await looking.segments()).toEqual([1, 2, 3]);
+    expect(await failure(looking.begin(META))).toMatchObject({ code: 'STORE_CLOSED' });
+    await looking.close();
+    expect(await fsp.readdir(path.join(directory, 'instances'))).toHaveLength(3);
+  });
+
   it('can be made again after a failure', async () => {
     await open({ files: 1, milliseconds: 1e9 });
     await fake.idle();
