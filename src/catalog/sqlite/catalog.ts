@@ -14,7 +14,7 @@ import type {
   SegmentMark,
 } from '../types';
 import type { DumpPage } from './dump';
-import { corrupt, isCorrupt } from './failure';
+import { corrupt, isCorrupt, rolledBack } from './failure';
 import { LEVELS, type CatalogAttribute } from './layout';
 import { LogKeeper } from './log-keeper';
 import { Maintenance } from './maintenance';
@@ -22,7 +22,7 @@ import type { PageRequest } from './reader';
 import type { ThreadData } from './thread';
 import { ThreadHost } from './thread-host';
 import { WriteQueue } from './write-queue';
-import type { BatchReply } from './writer';
+import type { BatchReply, WriteJob } from './writer';
 
 type Counts = Awaited<ReturnType<Catalog['counts']>>;
 
@@ -101,31 +101,31 @@ export class SqliteCatalog implements Catalog {
 
   record(arrival: Arrival, options: RecordOptions = {}): Promise<RecordOutcome> {
     const { replaces } = options;
-    return this.queue.push({ kind: 'record', arrival, ...(replaces === undefined ? {} : { replaces }) });
+    return this.write({ kind: 'record', arrival, ...(replaces === undefined ? {} : { replaces }) });
   }
 
   settle(segment: number): Promise<void> {
-    return this.queue.push({ kind: 'settle', segment });
+    return this.write({ kind: 'settle', segment });
   }
 
   openSegment(segment: number): Promise<void> {
-    return this.queue.push({ kind: 'openSegment', segment });
+    return this.write({ kind: 'openSegment', segment });
   }
 
   markDamaged(arrivalId: string, reason: string): Promise<void> {
-    return this.queue.push({ kind: 'markDamaged', arrivalId, reason });
+    return this.write({ kind: 'markDamaged', arrivalId, reason });
   }
 
   addQuarantine(entry: Omit<QuarantineEntry, 'count'>): Promise<boolean> {
-    return this.queue.push({ kind: 'addQuarantine', entry });
+    return this.write({ kind: 'addQuarantine', entry });
   }
 
   removeQuarantine(arrivalId: string): Promise<void> {
-    return this.queue.push({ kind: 'removeQuarantine', arrivalId });
+    return this.write({ kind: 'removeQuarantine', arrivalId });
   }
 
   exchange(change: Exchange): Promise<'done' | 'stale'> {
-    return this.queue.push({ kind: 'exchange', change });
+    return this.write({ kind: 'exchange', change });
   }
 
   segments(): Promise<SegmentMark[]> {
@@ -177,6 +177,11 @@ export class SqliteCatalog implements Catalog {
   /** Reads the whole database on the maintenance thread. @returns one sentence for each problem; none is good. */
   quickCheck(): Promise<string[]> {
     return this.maintenance.quickCheck();
+  }
+
+  private write<T>(job: WriteJob): Promise<T> {
+    if (this.writer === undefined) return Promise.reject(rolledBack(this.failure ?? notOpen()));
+    return this.queue.push<T>(job);
   }
 
   private read<T>(method: string, argument?: unknown): Promise<T> {

@@ -5,7 +5,7 @@ import { IsocenterError } from '../../errors';
 const OLDEST_SQLITE = [3, 51, 3] as const;
 
 /** How long a statement waits for another process's lock, in milliseconds, before the record is refused. */
-const BUSY_TIMEOUT = 5_000;
+export const BUSY_TIMEOUT = 5_000;
 
 const NORMAL = 1;
 const FULL = 2;

@@ -40,7 +40,7 @@ export class Maintenance {
     } finally {
       this.jobs--;
       if (this.jobs === 0) {
-        this.timer = setTimeout(() => void this.close(), IDLE);
+        this.timer = setTimeout(() => void this.close().catch(() => undefined), IDLE);
         this.timer.unref();
       }
     }

@@ -67,7 +67,11 @@ export class ThreadHost {
   /** Lets it finish what was asked, then ends it. */
   async close(): Promise<void> {
     this.closing = true;
-    if (this.death === undefined) await this.call('close');
+    try {
+      if (this.death === undefined) await this.call('close');
+    } catch (error) {
+      if (error !== this.death) throw error;
+    }
     await this.ended;
   }
 

@@ -1,7 +1,7 @@
 import type Database from 'better-sqlite3';
 import { errorCode } from '../../errors';
 import type { Arrival, Exchange, QuarantineEntry } from '../types';
-import { openConnection, setSynchronous } from './connection';
+import { BUSY_TIMEOUT, openConnection, setSynchronous } from './connection';
 import { Entities } from './entities';
 import { Exchanger } from './exchange';
 import { certainlyRolledBack, isFatal, rolledBack, toWire, unknownOutcome, type WireError } from './failure';
@@ -40,6 +40,9 @@ export const WRITER_CACHE = 24 * 1024;
 const PROBE_EVERY = 1024;
 /** What a commit of its own counts for beside its jobs. */
 const COMMIT_WEIGHT = 8;
+
+/** How long the writer waits for readers before it starts the log anew, in milliseconds: records wait with it. */
+const RESTART_PATIENCE = 50;
 
 /** The one connection that writes. Synchronous; lives in a thread of its own. */
 export class Writer {
@@ -109,12 +112,23 @@ export class Writer {
 
   /** Copies what the log still holds and starts it anew, so that it stays bounded under a load without pauses. */
   restartLog(): void {
-    this.database.pragma('wal_checkpoint(RESTART)');
+    // A long read holds the log's end; then the next look at it tries again.
+    this.database.pragma(`busy_timeout = ${RESTART_PATIENCE}`);
+    try {
+      this.database.pragma('wal_checkpoint(RESTART)');
+    } finally {
+      this.database.pragma(`busy_timeout = ${BUSY_TIMEOUT}`);
+    }
   }
 
   close(): void {
-    if (this.failed === undefined) this.database.pragma('wal_checkpoint(TRUNCATE)');
-    this.database.close();
+    try {
+      if (this.failed === undefined) this.database.pragma('wal_checkpoint(TRUNCATE)');
+    } catch {
+      // A full disk, say. What was committed stays in the log, and the next start reads it there.
+    } finally {
+      this.database.close();
+    }
   }
 
   private attempt(job: WriteJob): JobResult {

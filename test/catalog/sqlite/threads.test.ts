@@ -92,6 +92,7 @@ describe('threads', () => {
     const nowhere = new SqliteCatalog({ path: path.join(place.folder, 'missing', 'catalog.sqlite') });
     await expect(nowhere.open()).rejects.toThrow(/directory/);
     await expect(nowhere.counts()).rejects.toMatchObject({ code: 'CATALOG_CLOSED' });
+    await expect(nowhere.record(arrival())).rejects.toMatchObject({ code: 'CATALOG_ROLLED_BACK' });
     await nowhere.close();
   });
 });
