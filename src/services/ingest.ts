@@ -15,6 +15,9 @@ const SOP_INSTANCE_UID = 0x00080018;
 /** Records that may wait for the catalog in all; beyond that no further data set is read. */
 const RECORDS_WAITING = 1024;
 
+/** Bytes of one data set: an association that never ends its data set must not fill the volume. */
+const OBJECT_LIMIT = 16 * 2 ** 30;
+
 /** Anything that hands out the bytes of a data set piece by piece. */
 export interface ByteSource {
   /** The next bytes, or undefined at the end. */
@@ -194,7 +197,7 @@ export class Ingest {
         .catch((failure: unknown) =>
           this.parts.log('error', 'a refused file could not be marked', {
             arrivalId: writer.arrivalId,
-            cause: errorMessage(failure),
+            error: errorMessage(failure),
           }),
         );
     }
@@ -212,14 +215,14 @@ export class Ingest {
           cause: error,
         });
       case 'STORE_SYNC_FAILED':
-        this.stop(errorMessage(error));
-        return new DimseError(0xa700, 'Storage failed; see the log of the node', { cause: error });
       case 'STORE_FAILED':
       case 'STORE_STOPPED':
       case 'CATALOG_ROLLED_BACK':
       case 'CATALOG_UNKNOWN':
       case 'CATALOG_BUSY':
-        this.parts.log('error', 'an instance could not be stored', { cause: errorMessage(error) });
+        // A store that gave up says so once, for everybody.
+        if (this.parts.store.stopped !== undefined) this.stop(this.parts.store.stopped);
+        else this.parts.log('error', 'an instance could not be stored', { error: errorMessage(error) });
         return new DimseError(0xa700, 'Storage failed; see the log of the node', { cause: error });
       default:
         return error;
@@ -238,7 +241,10 @@ async function receive(
     transferSyntaxUID: meta.TransferSyntaxUID,
     ...(defaultCharset === undefined ? {} : { defaultCharacterSet: defaultCharset }),
   });
+  let length = 0;
   const keep = async (kept: Buffer): Promise<void> => {
+    length += kept.length;
+    if (length > OBJECT_LIMIT) throw new DimseError(0xa700, 'Instances of more than 16 GiB are not taken');
     const parsed = reader.push(kept);
     if (parsed !== undefined) await parsed;
     const behind = writer.write(kept);
