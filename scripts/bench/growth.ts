@@ -21,8 +21,8 @@ import type * as Storescu from './storescu';
 import type * as Targets from './targets';
 
 const load = createRequire(process.argv[1]!);
-const { randomSource, randomUid, writeSeries } = load('../gen-series.ts') as typeof GenSeries;
-const { memoryOf } = load('./probe.ts') as typeof ProbeModule;
+const { writeSeries } = load('../gen-series.ts') as typeof GenSeries;
+const { memoryOf, processorSeconds } = load('./probe.ts') as typeof ProbeModule;
 const { describeMachine, fixed, machineLine, median, table } = load('./report.ts') as typeof Report;
 const { sendFolders } = load('./storescu.ts') as typeof Storescu;
 const { startNode } = load('./targets.ts') as typeof Targets;
@@ -40,7 +40,7 @@ const digits = (value: number, width: number): string => String(value).padStart(
 function* arrivals(from: number, to: number, firstSegment: number): Generator<Arrival> {
   // UIDs depend on the index alone, so that a catalog can be filled in steps.
   const uid = (name: string, index: number): string =>
-    randomUid(randomSource(createHash('md5').update(`${name}${index}`).digest().readUInt32LE(0) ^ index));
+    `2.25.${BigInt(`0x${createHash('md5').update(`${name} ${index}`).digest('hex')}`).toString()}`;
   for (let index = from; index < to; index++) {
     const series = Math.floor(index / INSTANCES_A_SERIES);
     const study = Math.floor(series / SERIES_A_STUDY);
@@ -158,6 +158,8 @@ interface Size {
   readonly rates: number[];
   readonly starts: number[];
   readonly peaks: number[];
+  /** Processor milliseconds an instance. */
+  readonly efforts: number[];
 }
 
 async function main(): Promise<number> {
@@ -204,7 +206,16 @@ async function main(): Promise<number> {
     execFileSync('cp', ['-a', growing, place]);
     const catalogBytes = statSync(path.join(data, 'catalog.sqlite')).size;
     const fillRate = (size - filled) / seconds;
-    points.push({ instances: size, catalogBytes, fillRate, rates: [], starts: [], peaks: [], place });
+    points.push({
+      instances: size,
+      catalogBytes,
+      fillRate,
+      rates: [],
+      starts: [],
+      peaks: [],
+      efforts: [],
+      place,
+    });
     process.stderr.write(
       `catalog of ${size}: ${fixed(catalogBytes / 2 ** 20)} MiB, filled at ${fixed(fillRate)}/s\n`,
     );
@@ -221,7 +232,9 @@ async function main(): Promise<number> {
       execFileSync('sync');
       const node = await startNode(directory);
       try {
+        const before = processorSeconds(node.pid);
         const { seconds, complaints } = await sendFolders(folders, node.port, node.calledAETitle, 300);
+        point.efforts.push((1000 * (processorSeconds(node.pid) - before)) / instances);
         point.starts.push(node.startTime);
         point.rates.push(instances / seconds);
         point.peaks.push(memoryOf(node.pid, 'VmHWM'));
@@ -258,6 +271,7 @@ async function main(): Promise<number> {
           'min',
           'max',
           'of the first',
+          'CPU ms each',
           'start to C-ECHO, ms',
           'peak, MiB',
           'catalog, MiB',
@@ -268,6 +282,7 @@ async function main(): Promise<number> {
           fixed(Math.min(...p.rates)),
           fixed(Math.max(...p.rates)),
           `${fixed((100 * median(p.rates)) / base)} %`,
+          fixed(median(p.efforts), 3),
           fixed(median(p.starts)),
           fixed(Math.max(...p.peaks)),
           fixed(p.catalogBytes / 2 ** 20),

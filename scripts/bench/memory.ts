@@ -67,7 +67,6 @@ function storescuScenario(name: string, title: string, options: GenSeries.Series
       const folders = readdirSync(source).map((study) => path.join(source, study));
       return async (node) => {
         const { seconds, complaints } = await sendFolders(folders, node.port, node.calledAETitle, 300);
-        rmSync(source, { recursive: true });
         return { instances, seconds, failures: complaints };
       };
     },
@@ -185,6 +184,8 @@ async function main(): Promise<number> {
   for (const scenario of scenarios) {
     process.stderr.write(`${scenario.title}\n`);
     results.push(await measure(scenario, scratch));
+    // Not before the probes have ended: removing 2 GiB holds this process up.
+    rmSync(path.join(scratch, `source-${scenario.name}`), { recursive: true, force: true });
   }
 
   const machine = describeMachine(scratch);
