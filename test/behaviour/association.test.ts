@@ -456,6 +456,20 @@ describe('limits', () => {
     }
   });
 
+  it('T09: lets silent connections take no place of an association', async () => {
+    const small = await startNode({ config: { limits: { associations: 2 } } });
+    try {
+      const silent = await Promise.all(Array.from({ length: 20 }, () => Wire.connect(small.port)));
+      const { wire } = await Wire.associate(small.port);
+      expect(await wire.echo()).toBe(0);
+      await wire.release();
+      for (const connection of silent) connection.destroy();
+    } finally {
+      await small.stop();
+      await removeFolder(small.folder);
+    }
+  });
+
   it('counts the associations of each address apart', async () => {
     const small = await startNode({ config: { limits: { associations: 10, associationsPerRemote: 1 } } });
     try {

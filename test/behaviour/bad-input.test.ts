@@ -238,7 +238,7 @@ describe('in messages', () => {
     await leavesNothing();
   });
 
-  it('keeps every byte of a data set that comes as two PDVs in a PDU, odd, empty and one byte long', async () => {
+  it('T19: keeps every byte of a data set that comes as two PDVs in a PDU, odd, empty and one byte long, the first with its command', async () => {
     const object = hostile.goodObject();
     const scu = await PlainScu.open(node.port, [object]);
     const context = scu.contextFor(object);
@@ -371,7 +371,7 @@ const REFUSED: readonly [string, string, () => SentObject][] = [
   ['a sequence longer than the file', 'C000', () => hostile.longerThanTheFile(0x00081140, 'SQ', 0x10000)],
 ];
 
-describe('in data sets', () => {
+describe('T68: in data sets', () => {
   it.each(REFUSED)('refuses %s with %s and lives on', async (_, status, make) => {
     const object = make();
     const scu = await PlainScu.open(node.port, [object]);

@@ -1,7 +1,9 @@
+import { spawn } from 'node:child_process';
+import path from 'node:path';
 import { instanceUids } from '../support/catalog-view';
 import { goodObject } from '../support/hostile-data-sets';
 import { PlainScu } from '../support/ledger-scu';
-import { isocenter, removeFolder, startNode, writeConfig } from '../support/node-process';
+import { isocenter, makeFolder, removeFolder, startNode, writeConfig } from '../support/node-process';
 import type { NodeProcess } from '../support/node-process';
 import { storedDataSet } from '../support/stored-files';
 import { associateRq, pData, PDU, pdv, storeRq, Wire } from '../support/wire';
@@ -79,6 +81,43 @@ describe('SIGTERM', () => {
     await node.exited;
     expect(Date.now() - again).toBeLessThan(3000);
     scu.wire.destroy();
+  });
+});
+
+describe('npm start', () => {
+  it('passes its words on, and a SIGTERM that npm gets reaches the node', async () => {
+    const folder = await makeFolder();
+    const file = await writeConfig(folder);
+    const npm = spawn('npm', ['start', '--silent', '--', '--config', file], {
+      cwd: path.join(__dirname, '..', '..'),
+      stdio: ['ignore', 'pipe', 'inherit'],
+      // A group of its own: a failed case leaves no node behind.
+      detached: true,
+    });
+    try {
+      const exited = new Promise((resolve) => npm.once('exit', (code) => resolve(code)));
+      let log = '';
+      let stopped: (() => void) | undefined;
+      const said = new Promise<void>((resolve) => (stopped = resolve));
+      await new Promise<void>((resolve) =>
+        npm.stdout.on('data', (chunk: Buffer) => {
+          log += chunk.toString('utf8');
+          if (/\bready\b/.test(log)) resolve();
+          if (/- stopped/.test(log)) stopped?.();
+        }),
+      );
+      npm.kill('SIGTERM');
+      await said;
+      await exited;
+      expect(log).toMatch(/signal=SIGTERM/);
+    } finally {
+      try {
+        process.kill(-npm.pid!, 'SIGKILL');
+      } catch {
+        // All of the group have ended, as they should.
+      }
+      await removeFolder(folder);
+    }
   });
 });
 

@@ -185,10 +185,14 @@ export async function must(
   return result;
 }
 
-/** DIMSE statuses in the order of the responses, from the output of a DCMTK program run with `-d`. */
+/**
+ * Statuses in the order of the responses, from the output of a DCMTK program run with `-d`. Of an echo it tells in words
+ * whether it was a success: 0000, else FFFF here.
+ */
 export function statusesOf(output: string): number[] {
-  return [...output.matchAll(/DIMSE Status\s+: 0x([0-9a-fA-F]{4})/g)].map((match) =>
-    Number.parseInt(match[1]!, 16),
+  return [...output.matchAll(/DIMSE Status\s+: 0x([0-9a-fA-F]{4})|Received Echo Response \((\w+)/g)].map(
+    (match) =>
+      match[1] === undefined ? (match[2] === 'Success' ? 0 : 0xffff) : Number.parseInt(match[1], 16),
   );
 }
 
