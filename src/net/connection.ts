@@ -11,7 +11,7 @@ import type { AssociateAcceptPdu, AssociateRequestPdu, Pdu } from './pdu';
 import { ABORT_REASON } from './pdu-items';
 import { PduReader } from './pdu-reader';
 import type { PduEvent } from './pdu-reader';
-import { SocketWriter, endedError } from './socket-writer';
+import { SocketWriter, endedError, settled } from './socket-writer';
 import { Deadline } from './timers';
 import type { Clock } from './timers';
 import type { AssociationEnd, AssociationUser } from './types';
@@ -151,9 +151,7 @@ export class Connection {
 
   sendFragment(contextId: number, command: boolean, data: Buffer, last: boolean): Promise<void> {
     if (this.agreement === undefined || this.fire('data-request') === undefined) {
-      const refused: Promise<void> = Promise.reject(endedError(this.end?.reason ?? 'a release is under way'));
-      refused.catch(() => undefined);
-      return refused;
+      return settled(Promise.reject(endedError(this.end?.reason ?? 'a release is under way')));
     }
     return this.writer.send(contextId, command, data, last, this.agreement.sendLimit);
   }

@@ -189,7 +189,7 @@ function pieceSize(length: number, limit: number): number {
 }
 
 /** The caller may not look at the promise; a rejection must not end the process then. */
-function settled(promise: Promise<void>): Promise<void> {
+export function settled(promise: Promise<void>): Promise<void> {
   promise.catch(() => undefined);
   return promise;
 }
