@@ -41,4 +41,5 @@ results=()
 if [ -n "${ISOCENTER_TEST_RESULTS:-}" ]; then
   results=(--json "--outputFile=$ISOCENTER_TEST_RESULTS")
 fi
-exec jest --maxWorkers=2 "${results[@]}" "$@"
+# --maxWorkers last: what follows a list, such as the reporters, would be taken into it.
+exec jest --reporters="$PWD/scripts/report-skipped.js" --reporters=default "${results[@]}" --maxWorkers=2 "$@"
