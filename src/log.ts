@@ -54,6 +54,7 @@ export const LOG_FIELDS = [
   'remaining',
   'count',
   'bytes',
+  'rate',
   'free',
   'reserve',
   'milliseconds',

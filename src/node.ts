@@ -277,6 +277,7 @@ function observe(events: NodeEventBus, { log }: Logger): void {
       instances: summary.instances,
       bytes: summary.bytes,
       milliseconds: summary.milliseconds,
+      rate: `${(summary.bytes / 1000 / Math.max(1, summary.milliseconds)).toFixed(1)} MB/s`,
     }),
   );
   events.on('alert', ({ code, message, details }) => log('warn', message, { code, ...details }));
