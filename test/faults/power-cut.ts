@@ -88,7 +88,7 @@ async function oneCut(
     const answered = await ledger.read();
     return {
       acknowledged: answered.length,
-      violations: await violations(node, { ledger: answered, begun: load.begun }),
+      violations: await violations(node, { ledger: answered, begun: load.begun, tornFiles: 'set aside' }),
     };
   } finally {
     await node?.kill();
