@@ -7,7 +7,7 @@ import { setCatalogAside } from './catalog/sqlite/set-aside';
 import { SqliteCatalog } from './catalog/sqlite/catalog';
 import type { Catalog } from './catalog/types';
 import type { Config } from './config/config';
-import { errorMessage, IsocenterError } from './errors';
+import { errorMessage, EXIT, IsocenterError } from './errors';
 import type { NodeEventBus } from './events';
 import type { LogFn } from './log';
 import type { AssumedCharset } from './services/arrivals';
@@ -18,7 +18,17 @@ import { Ingest } from './services/ingest';
 import { Quarantine } from './services/quarantine';
 import { Recovery, type RecoveryReport } from './services/recovery';
 import { FilesystemStore } from './store/filesystem';
+import type { Store } from './store/types';
 import { VERSION } from './version';
+
+/** What an archive keeps bytes and rows in. */
+export interface Adapters {
+  readonly store: Store & Pick<FilesystemStore, 'onOpened'>;
+  readonly catalog: Catalog;
+}
+
+/** Makes them for a storage directory; `receives` is false for commands that only look. */
+export type CreateAdapters = (storage: Config['storage'], receives: boolean) => Adapters;
 
 export interface ArchiveOptions {
   readonly config: Config;
@@ -26,6 +36,8 @@ export interface ArchiveOptions {
   readonly events: NodeEventBus;
   /** A thread of the catalog died, or its database failed for good: the process has to end. */
   readonly onFatal: (error: Error) => void;
+  /** Default: files in the storage directory, and SQLite beside them. */
+  readonly adapters?: CreateAdapters;
 }
 
 export interface ArchiveUse {
@@ -45,32 +57,30 @@ export type RecoveryProgress = (report: Readonly<RecoveryReport>, segmentsLeft: 
 export class Archive {
   readonly ingest: Ingest;
   private readonly options: ArchiveOptions;
-  private readonly directory: string;
-  private readonly store: FilesystemStore;
+  private readonly store: Adapters['store'];
   private readonly catalog: Catalog;
+  private readonly exchanger: Exchanger;
   private readonly duplicates: Duplicates;
   private readonly quarantine: Quarantine;
   private readonly assumed: AssumedCharset;
   private readonly lock: Lock;
   /** Segments that this process opened: nothing in them was left behind. */
   private readonly own = new Set<number>();
-  private recovering: string | undefined = 'not opened yet';
+  private recovering: string | undefined = 'the store was not looked through yet';
+  private recovery: Promise<RecoveryReport> | undefined;
+  private stopping = false;
 
   private constructor(options: ArchiveOptions, lock: Lock, receives: boolean) {
     const { config, log, events } = options;
     this.options = options;
     this.lock = lock;
-    this.directory = config.storage.directory;
-    this.store = new FilesystemStore({
-      directory: this.directory,
-      reserve: config.storage.reserve,
-      receives,
-    });
-    this.catalog = new SqliteCatalog({ path: join(this.directory, 'catalog.sqlite') });
+    const { store, catalog } = (options.adapters ?? filesAndSqlite)(config.storage, receives);
+    this.store = store;
+    this.catalog = catalog;
     this.assumed = (title) => config.remotes.find((remote) => remote.aeTitle === title)?.defaultCharset;
-    const exchanger = new Exchanger(this.store, this.catalog, this.assumed);
-    this.duplicates = new Duplicates(this.store, this.catalog, exchanger, events);
-    this.quarantine = new Quarantine(this.store, this.catalog, exchanger, this.assumed, events);
+    this.exchanger = new Exchanger(this.store, this.catalog, this.assumed);
+    this.duplicates = new Duplicates(this.store, this.catalog, this.exchanger, events);
+    this.quarantine = new Quarantine(this.store, this.catalog, this.exchanger, this.assumed, events);
     this.ingest = new Ingest({
       store: this.store,
       catalog: this.catalog,
@@ -130,28 +140,38 @@ export class Archive {
 
   /** Looks through what an unclean stop left behind; after a clean one it finds nothing to do. */
   async recover(progress?: RecoveryProgress): Promise<RecoveryReport> {
+    if (this.isStopping()) throw new IsocenterError('ARCHIVE_CLOSED', 'The store is being closed');
     this.recovering = 'the store is being looked through after an unclean stop';
     const recovery = new Recovery({
       store: this.store,
       catalog: this.catalog,
       duplicates: this.duplicates,
+      quarantine: this.quarantine,
       ingest: this.ingest,
       assumed: this.assumed,
       events: this.options.events,
       log: this.options.log,
       policy: () => this.options.config.storage.duplicates,
       isOwn: (segment) => this.own.has(segment),
+      isStopping: () => this.isStopping(),
     });
-    const report = await recovery.run(progress);
-    this.recovering = undefined;
+    this.recovery = recovery.run(progress);
+    const report = await this.recovery;
+    if (!this.isStopping()) this.recovering = undefined;
     return report;
   }
 
   /** Ends in the order that keeps every promise: open files, records, settled marks, checkpoint, lock. */
   async close(): Promise<void> {
-    await this.store.close();
-    await this.catalog.close();
-    this.lock.release();
+    this.stopping = true;
+    await this.recovery?.catch(() => undefined);
+    await this.exchanger.idle();
+    try {
+      await this.store.close();
+      await this.catalog.close();
+    } finally {
+      this.lock.release();
+    }
   }
 
   /** Every row of the catalog as canonical lines: equal before and after `reindex`. */
@@ -179,10 +199,32 @@ export class Archive {
       show: (uid) => this.show(uid),
       quarantineList: (page) => quarantine.list(page),
       quarantineShow: (arrivalId) => quarantine.show(arrivalId),
-      quarantineRelease: (arrivalId, reason) => quarantine.release(arrivalId, reason),
-      quarantineDiscard: (arrivalId, reason) => quarantine.discard(arrivalId, reason),
-      importPaths: (paths, signal) => importPaths(this.importParts(), paths, signal),
+      quarantineRelease: async (arrivalId, reason) => {
+        this.requireRecovered();
+        await quarantine.release(arrivalId, reason);
+      },
+      quarantineDiscard: async (arrivalId, reason) => {
+        this.requireRecovered();
+        await quarantine.discard(arrivalId, reason);
+      },
+      importPaths: (paths, signal) => {
+        this.requireRecovered();
+        return importPaths(this.importParts(), paths, signal);
+      },
     };
+  }
+
+  private isStopping(): boolean {
+    return this.stopping;
+  }
+
+  /** What came before has its place before anything is added or moved. */
+  private requireRecovered(): void {
+    if (this.recovering === undefined) return;
+    throw new IsocenterError('NOT_READY', `Nothing can be changed yet: ${this.recovering}`, {
+      exitCode: EXIT.locked,
+      hint: 'run the command again when /readyz says ok',
+    });
   }
 
   private followSegments(): void {
@@ -230,6 +272,13 @@ export class Archive {
       hint: 'isocenter find --help shows how to look for one',
     });
   }
+}
+
+function filesAndSqlite({ directory, reserve }: Config['storage'], receives: boolean): Adapters {
+  return {
+    store: new FilesystemStore({ directory, reserve, receives }),
+    catalog: new SqliteCatalog({ path: join(directory, 'catalog.sqlite') }),
+  };
 }
 
 async function createDirectory(directory: string): Promise<void> {

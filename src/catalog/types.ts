@@ -98,8 +98,10 @@ export interface Conflict {
 
 export interface Exchange {
   readonly leaves: string;
-  /** Every arrival of that patient but `leaves`, and the one that takes its place, if any. */
+  /** Every arrival of that patient but `leaves` and `unreadable`, and the one that takes its place, if any. */
   readonly replay: readonly Arrival[];
+  /** Arrivals of that patient whose files can't be read: their rows stay, and speak for what was said of the levels above. */
+  readonly unreadable?: readonly string[];
   readonly quarantineAdd?: Omit<QuarantineEntry, 'count'>;
   readonly quarantineRemove?: string;
 }
@@ -153,8 +155,14 @@ export interface Catalog {
 
   /** Durable. Marks the row of a file whose bytes are not what they were. */
   markDamaged(arrivalId: string, reason: string): Promise<void>;
-  /** Durable. Counts up where the same bytes of the same instance are there already: returns false then. */
-  addQuarantine(entry: Omit<QuarantineEntry, 'count'>): Promise<boolean>;
+  /**
+   * Durable. Counts up where the same bytes of the same instance are there already: returns false then. `kept`: the file stays in
+   * any case, and gets an entry of its own.
+   */
+  addQuarantine(
+    entry: Omit<QuarantineEntry, 'count'>,
+    options?: { readonly kept?: boolean },
+  ): Promise<boolean>;
   /** Durable. */
   removeQuarantine(arrivalId: string): Promise<void>;
   quarantined(page: {

@@ -1,6 +1,7 @@
 import type { Arrival, Catalog, InstanceLocation } from '../catalog/types';
 import { CanonicalDigest } from '../dicom/canonical';
 import { transferSyntax } from '../dicom/uids';
+import { errorCode, errorMessage, IsocenterError } from '../errors';
 import type { NodeEventBus } from '../events';
 import type { FileCheck, Store } from '../store/types';
 import { quarantineDecision, quarantineEntry, unreadableEntry } from './arrivals';
@@ -17,6 +18,8 @@ export type Settled =
   | { readonly kind: 'refused' }
   /** The held copy was damaged; this one stands in its place now. */
   | { readonly kind: 'mended' }
+  /** Another one is in place by now: record it again. */
+  | { readonly kind: 'again' }
   /** Record it in place of this arrival. */
   | { readonly kind: 'replace'; readonly arrivalId: string };
 
@@ -34,13 +37,21 @@ export class Duplicates {
     this.events = events;
   }
 
-  /** `arrival` is sealed and synced in `instances/`, without a row. */
+  /**
+   * `arrival` is sealed and synced in `instances/`, without a row.
+   * @throws IsocenterError `EXCHANGE_UNFINISHED` when rows were written and a file could not follow; after anything else but
+   * `CATALOG_UNKNOWN` the catalog has nothing of the arrival.
+   */
   async settle(arrival: Arrival, current: InstanceLocation, policy: DuplicatePolicy): Promise<Settled> {
     // Success for a resend promises that the copy held is whole: look at it, not at its row.
-    const check = await this.checkHeld(current);
-    if (check.state !== 'sealed') {
-      await this.mend(arrival, current, check);
-      return { kind: 'mended' };
+    const damage = await this.damageOf(current, arrival);
+    if (damage !== undefined) {
+      return this.exchanger.exclusive(async () => {
+        const [held] = await this.catalog.locate(current.SOPInstanceUID);
+        if (held?.arrivalId !== current.arrivalId) return { kind: 'again' };
+        await this.mend(arrival, current, damage);
+        return { kind: 'mended' };
+      });
     }
     if (await this.sameDataSet(arrival, current)) return { kind: 'same' };
     if (policy === 'decided') return { kind: 'replace', arrivalId: current.arrivalId };
@@ -58,20 +69,31 @@ export class Duplicates {
     return { kind: 'refused' };
   }
 
-  private async checkHeld(current: InstanceLocation): Promise<FileCheck> {
+  /** Why the copy held can't be trusted, or undefined. */
+  private async damageOf(current: InstanceLocation, arrival: Arrival): Promise<string | undefined> {
+    let check: FileCheck;
     try {
-      return await this.store.check(current.arrivalId);
-    } catch {
-      return { state: 'mismatch', reason: 'the file is missing or unreadable' };
+      check = await this.store.check(current.arrivalId);
+    } catch (error) {
+      if (errorCode(error) === 'STORE_NO_FILE') return 'the file is missing';
+      // That it can't be read now says nothing about its bytes: only the very same ones may take its place.
+      if (errorCode(error) !== 'STORE_FAILED' || !sameBytes(arrival, current)) throw error;
+      return `the file can't be read (${errorMessage(error)})`;
     }
+    if (check.state === 'sealed') return undefined;
+    return check.state === 'mismatch' ? check.reason : 'the file was never finished';
   }
 
   /** The same data set, byte for byte or in another encoding of the uncompressed syntaxes. */
   private async sameDataSet(arrival: Arrival, current: InstanceLocation): Promise<boolean> {
-    if (arrival.sha256 === current.sha256 && arrival.TransferSyntaxUID === current.TransferSyntaxUID)
-      return true;
+    if (sameBytes(arrival, current)) return true;
     if (!isNative(arrival.TransferSyntaxUID) || !isNative(current.TransferSyntaxUID)) return false;
-    return (await this.canonicalDigest(arrival)) === (await this.canonicalDigest(current));
+    try {
+      return (await this.canonicalDigest(arrival)) === (await this.canonicalDigest(current));
+    } catch (error) {
+      if (errorCode(error) === 'DICOM_PARSE') return false;
+      throw error;
+    }
   }
 
   private async canonicalDigest(file: Arrival | InstanceLocation): Promise<string> {
@@ -95,8 +117,21 @@ export class Duplicates {
       await this.store.remove(arrival.arrivalId);
       return;
     }
-    await this.store.decide(quarantineDecision(entry));
-    await this.store.quarantine(arrival.arrivalId);
+    try {
+      await this.store.decide(quarantineDecision(entry));
+    } catch (error) {
+      await this.catalog.removeQuarantine(arrival.arrivalId);
+      throw error;
+    }
+    try {
+      await this.store.quarantine(arrival.arrivalId);
+    } catch (error) {
+      throw new IsocenterError(
+        'EXCHANGE_UNFINISHED',
+        `A refused file could not be moved to quarantine: ${errorMessage(error)}`,
+        { hint: 'restart the node: it moves the file when it starts', cause: error },
+      );
+    }
     this.events.emit('alert', {
       code: 'DUPLICATE_DIFFERS',
       message:
@@ -109,8 +144,7 @@ export class Duplicates {
     });
   }
 
-  private async mend(arrival: Arrival, current: InstanceLocation, check: FileCheck): Promise<void> {
-    const detail = check.state === 'mismatch' ? check.reason : 'the file was never finished';
+  private async mend(arrival: Arrival, current: InstanceLocation, detail: string): Promise<void> {
     await this.catalog.markDamaged(current.arrivalId, detail);
     const present = await this.store.exists(current.arrivalId);
     await this.exchanger.exchange({
@@ -119,7 +153,7 @@ export class Duplicates {
       quarantined: present
         ? { ...unreadableEntry(current.arrivalId, 'damaged', detail), conflictsWith: arrival.arrivalId }
         : undefined,
-      releases: false,
+      release: undefined,
       reason: `the copy held was damaged: ${detail}`,
     });
     this.events.emit('alert', {
@@ -128,6 +162,10 @@ export class Duplicates {
       details: { SOPInstanceUID: current.SOPInstanceUID, arrivalId: current.arrivalId },
     });
   }
+}
+
+function sameBytes(arrival: Arrival, current: InstanceLocation): boolean {
+  return arrival.sha256 === current.sha256 && arrival.TransferSyntaxUID === current.TransferSyntaxUID;
 }
 
 function isNative(uid: string): boolean {

@@ -93,6 +93,16 @@ export class Ingest {
     }
     while (this.recording >= RECORDS_WAITING)
       await new Promise<void>((resolve) => this.waiting.push(resolve));
+    try {
+      return await this.takeNow(candidate);
+    } finally {
+      // Whoever was let in lets in the next one, however it ended.
+      this.waiting.shift()?.();
+    }
+  }
+
+  private async takeNow(candidate: Candidate): Promise<Taken> {
+    const { meta } = candidate;
     const writer = await this.begin(meta);
     let header: InstanceHeader;
     let sealed: SealedFile;
@@ -160,23 +170,25 @@ export class Ingest {
           throw new DimseError(0x0111, 'Other bytes under this SOP Instance UID: "quarantine list"');
         }
         if (settled.kind === 'mended') return 'replaced';
+        if (settled.kind === 'again') {
+          result = await this.parts.catalog.record(arrival);
+          continue;
+        }
         result = await this.parts.catalog.record(arrival, { replaces: settled.arrivalId });
         if (result.kind === 'recorded') return 'replaced';
       }
       return 'stored';
     } catch (error) {
       if (errorCode(error) === 'DIMSE') throw error;
-      const code = errorCode(error);
-      if (code === 'CATALOG_ROLLED_BACK' || code === 'CATALOG_BUSY') {
+      if (leavesNothing(error)) {
         await this.revoke(writer, error);
       } else {
         // The row may be there: the file stays, its segment stays unsettled, and the next start looks again.
-        this.stop(`the catalog could not say whether a row was written (${errorMessage(error)})`);
+        this.stop(`only the next start can tell what became of an instance (${errorMessage(error)})`);
       }
       throw this.asDimseError(error);
     } finally {
       this.recording--;
-      this.waiting.shift()?.();
     }
   }
 
@@ -204,30 +216,25 @@ export class Ingest {
   }
 
   private asDimseError(error: unknown): unknown {
-    switch (errorCode(error)) {
-      case 'DIMSE':
-        return error;
-      case 'DICOM_PARSE':
-        return new DimseError(0xc000, `Data set unreadable: ${errorMessage(error)}`, { cause: error });
-      case 'STORE_RESERVE':
-      case 'STORE_FULL':
-        return new DimseError(0xa700, 'Storage full: free disk space or lower storage.reserve', {
-          cause: error,
-        });
-      case 'STORE_SYNC_FAILED':
-      case 'STORE_FAILED':
-      case 'STORE_STOPPED':
-      case 'CATALOG_ROLLED_BACK':
-      case 'CATALOG_UNKNOWN':
-      case 'CATALOG_BUSY':
-        // A store that gave up says so once, for everybody.
-        if (this.parts.store.stopped !== undefined) this.stop(this.parts.store.stopped);
-        else this.parts.log('error', 'an instance could not be stored', { error: errorMessage(error) });
-        return new DimseError(0xa700, 'Storage failed; see the log of the node', { cause: error });
-      default:
-        return error;
-    }
+    const code = errorCode(error) ?? '';
+    if (code === 'DICOM_PARSE')
+      return new DimseError(0xc000, `Unreadable: ${errorMessage(error)}`, { cause: error });
+    if (code === 'STORE_RESERVE' || code === 'STORE_FULL')
+      return new DimseError(0xa700, 'Storage full: free disk space or lower storage.reserve', {
+        cause: error,
+      });
+    if (!/^(STORE|CATALOG|EXCHANGE)_/.test(code)) return error;
+    // A store that gave up says so once, for everybody.
+    if (this.parts.store.stopped !== undefined) this.stop(this.parts.store.stopped);
+    else this.parts.log('error', 'an instance could not be stored', { error: errorMessage(error) });
+    return new DimseError(0xa700, 'Storage failed; see the log of the node', { cause: error });
   }
+}
+
+/** Whether an instance has no row for certain: what `record` says, and what `settle` throws before its catalog has the change. */
+function leavesNothing(error: unknown): boolean {
+  const code = errorCode(error) ?? '';
+  return /^(STORE_|EXCHANGE_BUSY$|CATALOG_BUSY$|CATALOG_ROLLED_BACK$)/.test(code);
 }
 
 /** Pipes the data set past the header reader into the file; every byte that is kept passes unchanged. */

@@ -3,7 +3,7 @@ import { errorMessage, EXIT, IsocenterError } from '../errors';
 import type { NodeEventBus } from '../events';
 import type { Store } from '../store/types';
 import { quarantineEntry, readArrival, unreadableEntry, type AssumedCharset } from './arrivals';
-import type { Exchanger } from './exchange';
+import { isNotWhole, type Exchanger } from './exchange';
 
 /** What people do with quarantined files: list, show, release, discard. */
 export class Quarantine {
@@ -43,34 +43,53 @@ export class Quarantine {
    * Makes the quarantined copy current; the one that held its SOP Instance UID goes to quarantine.
    * @throws IsocenterError `QUARANTINE_UNKNOWN`; `FILE_DAMAGED` when the quarantined file isn't whole.
    */
-  async release(arrivalId: string, reason: string): Promise<void> {
-    await this.entry(arrivalId);
-    const comes = await readArrival(this.store, arrivalId, this.assumed, 'quarantine');
-    const [held] = await this.catalog.locate(comes.header.SOPInstanceUID);
-    if (held === undefined) {
-      await this.store.decide({ action: 'release', arrivalId, reason, time: new Date().toISOString() });
-      await this.store.release(arrivalId);
-      await this.catalog.record(comes);
-      await this.catalog.removeQuarantine(arrivalId);
-    } else {
-      await this.exchanger.exchange({
-        leaves: held.arrivalId,
-        comes,
-        quarantined: await this.describeLeaving(held, arrivalId),
-        releases: true,
-        reason,
-      });
-    }
-    this.events.emit('quarantine', { action: 'release', arrivalId, reason });
+  release(arrivalId: string, reason: string): Promise<void> {
+    return this.exchanger.exclusive(async () => {
+      await this.entry(arrivalId);
+      await this.putInPlace(arrivalId, reason);
+      this.events.emit('quarantine', { action: 'release', arrivalId, reason });
+    });
+  }
+
+  /** A release that was decided and cut off before its end. @throws as `release` */
+  finishRelease(arrivalId: string, reason: string): Promise<void> {
+    return this.exchanger.exclusive(() => this.putInPlace(arrivalId, reason));
   }
 
   /** Removes a quarantined file for good. @throws IsocenterError `QUARANTINE_UNKNOWN` */
-  async discard(arrivalId: string, reason: string): Promise<void> {
-    await this.entry(arrivalId);
-    await this.store.decide({ action: 'discard', arrivalId, reason, time: new Date().toISOString() });
-    if (await this.store.exists(arrivalId, 'quarantine')) await this.store.remove(arrivalId, 'quarantine');
+  discard(arrivalId: string, reason: string): Promise<void> {
+    return this.exchanger.exclusive(async () => {
+      await this.entry(arrivalId);
+      await this.store.decide({ action: 'discard', arrivalId, reason, time: new Date().toISOString() });
+      await this.store.remove(arrivalId, 'quarantine');
+      await this.catalog.removeQuarantine(arrivalId);
+      this.events.emit('quarantine', { action: 'discard', arrivalId, reason });
+    });
+  }
+
+  /** Until the released arrival is the current one: of versions, too, the highest would be. */
+  private async putInPlace(arrivalId: string, reason: string): Promise<void> {
+    // An earlier attempt may have moved it already.
+    const place = (await this.store.exists(arrivalId, 'quarantine')) ? 'quarantine' : 'instances';
+    const comes = await readArrival(this.store, arrivalId, this.assumed, place);
+    for (;;) {
+      const [held] = await this.catalog.locate(comes.header.SOPInstanceUID);
+      if (held?.arrivalId === arrivalId) break;
+      if (held === undefined) {
+        await this.store.decide({ action: 'release', arrivalId, reason, time: new Date().toISOString() });
+        await this.store.release(arrivalId);
+        await this.catalog.record(comes);
+      } else {
+        await this.exchanger.exchange({
+          leaves: held.arrivalId,
+          comes,
+          quarantined: await this.describeLeaving(held, arrivalId),
+          release: { listed: await this.catalog.quarantineEntry(arrivalId) },
+          reason,
+        });
+      }
+    }
     await this.catalog.removeQuarantine(arrivalId);
-    this.events.emit('quarantine', { action: 'discard', arrivalId, reason });
   }
 
   /** What the list will say of the copy that gives way; undefined where there is no file any more. */
@@ -82,6 +101,7 @@ export class Quarantine {
       const out = await readArrival(this.store, held.arrivalId, this.assumed);
       return quarantineEntry(out, 'replaced', 'a quarantined copy was released in its place', by);
     } catch (error) {
+      if (!isNotWhole(error)) throw error;
       if (!(await this.store.exists(held.arrivalId))) return undefined;
       return {
         ...unreadableEntry(held.arrivalId, 'damaged', errorMessage(error)),

@@ -1,5 +1,5 @@
 import type { Arrival, Catalog, QuarantineEntry, QuarantineReason } from '../catalog/types';
-import { errorCode, errorMessage } from '../errors';
+import { errorCode, errorMessage, type DimseError } from '../errors';
 import type { NodeEventBus } from '../events';
 import type { LogFn } from '../log';
 import type { Decision, Store } from '../store/types';
@@ -12,7 +12,9 @@ import {
   type AssumedCharset,
 } from './arrivals';
 import type { Duplicates } from './duplicates';
+import { isNotWhole } from './exchange';
 import type { Ingest } from './ingest';
+import type { Quarantine } from './quarantine';
 
 export interface RecoveryReport {
   segments: number;
@@ -23,12 +25,15 @@ export interface RecoveryReport {
   quarantined: number;
   /** Rows whose file is gone. */
   missing: number;
+  /** Files that could not be looked at now: their segments are looked through again at the next start. */
+  left: number;
 }
 
 export interface RecoveryParts {
   readonly store: Store;
   readonly catalog: Catalog;
   readonly duplicates: Duplicates;
+  readonly quarantine: Quarantine;
   readonly ingest: Ingest;
   readonly assumed: AssumedCharset;
   readonly events: NodeEventBus;
@@ -37,7 +42,12 @@ export interface RecoveryParts {
   readonly policy: () => 'refuse' | 'replace';
   /** Segments that this process opened itself. */
   readonly isOwn: (segment: number) => boolean;
+  /** Asked after each file: the node is to stop, what is left waits for the next start. */
+  readonly isStopping: () => boolean;
 }
+
+/** What a place is full of, or a disk that can't be read, says nothing about the file: it stays where it is. */
+const LEAVES_FILE: ReadonlySet<string> = new Set(['STORE_FAILED', 'STORE_FULL', 'STORE_RESERVE']);
 
 /**
  * The walk at start (architecture.md "Recovery"): every segment without a settled mark and every folder that the catalog doesn't
@@ -51,9 +61,12 @@ export class Recovery {
     removed: 0,
     quarantined: 0,
     missing: 0,
+    left: 0,
   };
   /** The last decision on each arrival. */
-  private decided = new Map<string, Decision>();
+  private readonly decided = new Map<string, Decision>();
+  /** Arrivals that were in place when another one replaced them. */
+  private readonly displaced = new Set<string>();
 
   constructor(parts: RecoveryParts) {
     this.parts = parts;
@@ -66,6 +79,7 @@ export class Recovery {
     const { store, catalog } = this.parts;
     for (const decision of await store.decisions()) {
       this.decided.set(decision.arrivalId, decision);
+      if (decision.action === 'replace' && decision.other !== undefined) this.displaced.add(decision.other);
       // A decision on one arrival moves the other one, too.
       if (decision.action === 'release' && decision.other !== undefined) {
         this.decided.set(decision.other, {
@@ -86,6 +100,7 @@ export class Recovery {
       .sort((a, b) => a - b);
     await this.reconcileQuarantine();
     for (const [done, segment] of unsettled.entries()) {
+      if (this.parts.isStopping()) break;
       await this.walk(segment, folders.includes(segment));
       progress(this.report, unsettled.length - done - 1);
     }
@@ -95,8 +110,11 @@ export class Recovery {
   private async walk(segment: number, present: boolean): Promise<void> {
     const { store, catalog } = this.parts;
     const rows = await catalog.arrivals(segment);
+    const leftBefore = this.report.left;
     for (const { arrivalId } of present ? await store.files(segment) : []) {
-      if (!rows.delete(arrivalId)) await this.adopt(arrivalId);
+      if (rows.delete(arrivalId)) continue;
+      if (this.parts.isStopping()) return;
+      await this.adoptOrLeave(arrivalId);
     }
     for (const arrivalId of rows) {
       this.report.missing++;
@@ -104,8 +122,27 @@ export class Recovery {
       this.alert('FILE_MISSING', 'A stored file is gone. Restore it from a backup.', arrivalId);
     }
     await catalog.openSegment(segment);
-    await catalog.settle(segment);
+    if (this.report.left === leftBefore) await catalog.settle(segment);
     this.report.segments++;
+  }
+
+  /** One file that can't be dealt with now must not keep the others, and every caller, waiting for ever. */
+  private async adoptOrLeave(arrivalId: string): Promise<void> {
+    try {
+      await this.adopt(arrivalId);
+    } catch (error) {
+      if (!LEAVES_FILE.has(errorCode(error) ?? '')) throw error;
+      this.report.left++;
+      this.parts.log('error', 'a stored file could not be looked at', {
+        arrivalId,
+        error: errorMessage(error),
+      });
+      this.alert(
+        'FILE_LEFT',
+        'A stored file is not in the catalog: it could not be read or written anew. Mend the volume and restart the node.',
+        arrivalId,
+      );
+    }
   }
 
   /** A file without a row: whole and never decided upon, it was received and its row was lost. */
@@ -154,10 +191,11 @@ export class Recovery {
     let result = await catalog.record(arrival);
     while (result.kind === 'exists') {
       const { current } = result;
-      const decided =
-        this.decided.get(arrival.arrivalId)?.action === 'replace' ||
-        this.replaced(current.arrivalId, arrival.arrivalId);
-      const settled = await duplicates.settle(arrival, current, decided ? 'decided' : policy());
+      const settled = await duplicates.settle(
+        arrival,
+        current,
+        this.heldItsPlace(arrival.arrivalId) ? 'decided' : policy(),
+      );
       if (settled.kind === 'same') {
         await store.remove(arrival.arrivalId);
         this.report.removed++;
@@ -168,15 +206,15 @@ export class Recovery {
         return;
       }
       if (settled.kind === 'mended') break;
-      result = await catalog.record(arrival, { replaces: settled.arrivalId });
+      result = await catalog.record(arrival, settled.kind === 'again' ? {} : { replaces: settled.arrivalId });
     }
     this.report.adopted++;
   }
 
-  /** Arrivals may end in another order than they began: the replacement can be the older file. */
-  private replaced(by: string, arrivalId: string): boolean {
-    const decision = this.decided.get(by);
-    return decision?.action === 'replace' && decision.other === arrivalId;
+  /** Whether the arrival replaced another one, was released, or was itself replaced later: it isn't decided on again. */
+  private heldItsPlace(arrivalId: string): boolean {
+    const action = this.decided.get(arrivalId)?.action;
+    return action === 'replace' || action === 'release' || this.displaced.has(arrivalId);
   }
 
   /**
@@ -184,24 +222,36 @@ export class Recovery {
    * anew, as an arrival of its own, it is on the disk for certain.
    */
   private async rewrite(arrival: Arrival, meta: Parameters<Ingest['take']>[0]['meta']): Promise<void> {
+    const { store } = this.parts;
+    await this.takeAgain(arrival, meta);
+    await store.remove(arrival.arrivalId);
+  }
+
+  private async takeAgain(arrival: Arrival, meta: Parameters<Ingest['take']>[0]['meta']): Promise<void> {
     const { store, ingest, assumed, policy } = this.parts;
     const bytes = store.readDataSet(arrival)[Symbol.asyncIterator]();
     const defaultCharset = assumed(meta.SourceApplicationEntityTitle);
-    await ingest.take({
-      meta,
-      dataSet: {
-        read: async () => {
-          const next = await bytes.next();
-          return next.done === true ? undefined : next.value;
+    try {
+      await ingest.take({
+        meta,
+        dataSet: {
+          read: async () => {
+            const next = await bytes.next();
+            return next.done === true ? undefined : next.value;
+          },
         },
-      },
-      ...(defaultCharset === undefined ? {} : { defaultCharset }),
-      duplicates: policy(),
-      associationId: 'recovery',
-      remoteName: 'recovery',
-    });
-    await store.remove(arrival.arrivalId);
-    this.report.adopted++;
+        ...(defaultCharset === undefined ? {} : { defaultCharset }),
+        duplicates: policy(),
+        associationId: 'recovery',
+        remoteName: 'recovery',
+      });
+      this.report.adopted++;
+    } catch (error) {
+      const { status, cause } = error as Partial<DimseError>;
+      // Nobody waits for an answer: with other bytes than those held it is in quarantine now.
+      if (status !== 0x0111) throw errorCode(error) === 'DIMSE' && cause !== undefined ? cause : error;
+      this.report.quarantined++;
+    }
   }
 
   private async setAside(
@@ -212,8 +262,8 @@ export class Recovery {
   ): Promise<void> {
     const { store, catalog } = this.parts;
     const entry = this.entryOf(arrivalId, arrival, reason, detail);
-    await catalog.addQuarantine(entry);
-    if (this.decided.get(arrivalId) === undefined) await store.decide(quarantineDecision(entry));
+    await catalog.addQuarantine(entry, { kept: true });
+    await this.decideQuarantine(entry);
     await store.quarantine(arrivalId);
     this.report.quarantined++;
     this.alert(
@@ -221,6 +271,14 @@ export class Recovery {
       'A file was moved to quarantine: see "isocenter quarantine list".',
       arrivalId,
     );
+  }
+
+  /** So that a reindex finds the file where it is, and why. */
+  private async decideQuarantine(entry: Omit<QuarantineEntry, 'count'>): Promise<void> {
+    if (this.decided.get(entry.arrivalId)?.action === 'quarantine') return;
+    const decision = quarantineDecision(entry);
+    await this.parts.store.decide(decision);
+    this.decided.set(entry.arrivalId, decision);
   }
 
   /** What the quarantine's list says: what was decided, where something was. */
@@ -245,36 +303,70 @@ export class Recovery {
       : quarantineEntry(arrival, known.reason, known.detail, known.by, known.time);
   }
 
-  /** The catalog's rows tell where a file belongs; where they are lost, the decisions do. Files follow. */
+  /** Decisions that were cut off are carried out; the catalog's rows tell the rest, and where they are lost, the decisions. */
   private async reconcileQuarantine(): Promise<void> {
     const { store, catalog } = this.parts;
     const files = new Set(await store.quarantined());
-    const rows = new Set<string>();
+    const rows = new Map<string, QuarantineEntry>();
     let after: string | undefined;
     do {
       const page = await catalog.quarantined({ limit: 1000, ...(after === undefined ? {} : { after }) });
-      for (const row of page.rows) rows.add(row.arrivalId);
+      for (const row of page.rows) rows.set(row.arrivalId, row);
       after = page.next;
     } while (after !== undefined);
 
-    for (const arrivalId of rows) {
-      if (files.has(arrivalId)) continue;
-      if (await store.exists(arrivalId)) {
-        if (this.decided.get(arrivalId)?.action === 'release') await this.finishRelease(arrivalId);
-        else await store.quarantine(arrivalId);
-      } else {
-        await catalog.removeQuarantine(arrivalId);
-        if (this.decided.get(arrivalId)?.action !== 'discard') {
-          this.alert('FILE_MISSING', 'A quarantined file is gone.', arrivalId);
-        }
+    for (const row of rows.values()) await this.placeListed(row, files.has(row.arrivalId));
+    for (const arrivalId of files) if (!rows.has(arrivalId)) await this.placeUnlisted(arrivalId);
+    for (const [arrivalId, decision] of this.decided) {
+      if (decision.action === 'quarantine' && !rows.has(arrivalId) && !files.has(arrivalId))
+        await this.finishExchange(decision);
+    }
+  }
+
+  /** An arrival that was to give way, and still stands in its place. What comes without a row of its own is met by the walk. */
+  private async finishExchange({ arrivalId, other, reason }: Decision): Promise<void> {
+    const { store, quarantine } = this.parts;
+    if (other === undefined || this.decided.get(other)?.action !== 'release') return;
+    if (!(await store.exists(arrivalId))) return;
+    try {
+      await quarantine.finishRelease(other, reason);
+    } catch (error) {
+      if (!isNotWhole(error)) throw error;
+    }
+  }
+
+  /** What the catalog lists as quarantined. */
+  private async placeListed(row: QuarantineEntry, inQuarantine: boolean): Promise<void> {
+    const { store, catalog, quarantine } = this.parts;
+    const { arrivalId } = row;
+    const decision = this.decided.get(arrivalId);
+    if (decision?.action === 'discard' || decision?.action === 'delete') {
+      if (inQuarantine) await store.remove(arrivalId, 'quarantine');
+      await catalog.removeQuarantine(arrivalId);
+      return;
+    }
+    const inInstances = !inQuarantine && (await store.exists(arrivalId));
+    if (!inQuarantine && !inInstances) {
+      await catalog.removeQuarantine(arrivalId);
+      this.alert('FILE_MISSING', 'A quarantined file is gone.', arrivalId);
+      return;
+    }
+    if (decision?.action === 'release') {
+      try {
+        await quarantine.finishRelease(arrivalId, decision.reason);
+        return;
+      } catch (error) {
+        // Damaged since: it stays aside.
+        if (!isNotWhole(error)) throw error;
       }
     }
-    for (const arrivalId of files) if (!rows.has(arrivalId)) await this.placeQuarantined(arrivalId);
+    await this.decideQuarantine(row);
+    if (inInstances) await store.quarantine(arrivalId);
   }
 
   /** A file in `quarantine/` that the catalog doesn't list there. */
-  private async placeQuarantined(arrivalId: string): Promise<void> {
-    const { store, catalog, assumed } = this.parts;
+  private async placeUnlisted(arrivalId: string): Promise<void> {
+    const { store, catalog, quarantine, assumed } = this.parts;
     const decision = this.decided.get(arrivalId);
     if (decision?.action === 'discard' || decision?.action === 'delete') {
       await store.remove(arrivalId, 'quarantine');
@@ -285,28 +377,23 @@ export class Recovery {
     try {
       arrival = await readArrival(store, arrivalId, assumed, 'quarantine');
     } catch (error) {
+      if (!isNotWhole(error)) throw error;
       detail = errorMessage(error);
     }
     if (arrival !== undefined) {
       const held = await catalog.locate(arrival.header.SOPInstanceUID);
-      const isCurrent = held.some((location) => location.arrivalId === arrivalId);
-      if (isCurrent || (decision?.action === 'release' && held.length === 0)) {
+      if (held.some((location) => location.arrivalId === arrivalId)) {
         await store.release(arrivalId);
-        if (!isCurrent) await this.record(arrival);
         return;
       }
     }
-    await catalog.addQuarantine(
-      this.entryOf(arrivalId, arrival, arrival === undefined ? 'damaged' : 'replaced', detail),
-    );
-  }
-
-  /** A release without a rival was cut off between the move and the row. */
-  private async finishRelease(arrivalId: string): Promise<void> {
-    const { store, catalog, assumed } = this.parts;
-    const arrival = await readArrival(store, arrivalId, assumed);
-    await this.record(arrival);
-    await catalog.removeQuarantine(arrivalId);
+    const entry = this.entryOf(arrivalId, arrival, arrival === undefined ? 'damaged' : 'replaced', detail);
+    await catalog.addQuarantine(entry, { kept: true });
+    if (arrival !== undefined && decision?.action === 'release') {
+      await quarantine.finishRelease(arrivalId, decision.reason);
+      return;
+    }
+    await this.decideQuarantine(entry);
   }
 
   private alert(code: string, message: string, arrivalId: string): void {

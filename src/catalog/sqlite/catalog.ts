@@ -116,8 +116,11 @@ export class SqliteCatalog implements Catalog {
     return this.write({ kind: 'markDamaged', arrivalId, reason });
   }
 
-  addQuarantine(entry: Omit<QuarantineEntry, 'count'>): Promise<boolean> {
-    return this.write({ kind: 'addQuarantine', entry });
+  addQuarantine(
+    entry: Omit<QuarantineEntry, 'count'>,
+    options: { readonly kept?: boolean } = {},
+  ): Promise<boolean> {
+    return this.write({ kind: 'addQuarantine', entry, ...(options.kept === true ? { kept: true } : {}) });
   }
 
   removeQuarantine(arrivalId: string): Promise<void> {

@@ -30,6 +30,7 @@ export class Exchanger {
   /** Within the transaction, `Entities.flush` done. */
   run(change: Exchange): 'done' | 'stale' {
     const replay = new Map(change.replay.map((arrival) => [arrival.arrivalId, arrival]));
+    const unreadable = new Set(change.unreadable);
     const patient = this.patientOf(change.leaves);
     if (patient === undefined) {
       // Asked again after a commit whose answer was lost.
@@ -37,8 +38,13 @@ export class Exchanger {
     } else {
       const rows = this.rowsOf(patient);
       const others = rows.filter((row) => row.arrivalId !== change.leaves);
-      if (replay.has(change.leaves) || others.some((row) => !replay.has(row.arrivalId))) return 'stale';
-      this.empty(patient, rows);
+      const stays = others.filter((row) => unreadable.has(row.arrivalId));
+      const missed = others.some((row) => !replay.has(row.arrivalId) && !unreadable.has(row.arrivalId));
+      if (replay.has(change.leaves) || missed) return 'stale';
+      const said = stays.map((row) => ({ ...row, values: this.ledger.valuesAbove(row.id) }));
+      const goes = rows.filter((row) => !stays.includes(row));
+      this.empty(patient, goes);
+      for (const row of said) this.ledger.sayAgain(row);
       this.fill([...replay.values()], rows);
     }
     if (change.quarantineRemove !== undefined) this.quarantine.remove(change.quarantineRemove);

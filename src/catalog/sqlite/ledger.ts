@@ -129,6 +129,32 @@ export class Ledger {
     if (state === 'current') this.count(place, header.SOPClassUID);
   }
 
+  /** What the levels above an instance say. `Entities.flush` must have run. */
+  valuesAbove(id: number): Record<string, AttributeValue> {
+    const { patient, study, series } = this.placeOf(id).place;
+    const values: Record<string, AttributeValue> = {};
+    for (const { level, merged } of [patient, study, series]) {
+      for (const [position, { keyword }] of this.layout[level].attributes.entries()) {
+        const value = merged.values[position];
+        if (value !== null && value !== undefined) values[keyword] = value;
+      }
+    }
+    return values;
+  }
+
+  /** Makes an instance that stays while its levels are emptied a version, and the one to have said these values. */
+  sayAgain(row: {
+    readonly id: number;
+    readonly arrivalId: string;
+    readonly values: Readonly<Record<string, AttributeValue>>;
+  }): void {
+    this.setVersion.run(row.id, row.id);
+    const { patient, study, series } = this.placeOf(row.id).place;
+    this.merge('PATIENT', 0, patient.key, row.arrivalId, row.values);
+    this.merge('STUDY', patient.id, study.key, row.arrivalId, row.values);
+    this.merge('SERIES', study.id, series.key, row.arrivalId, row.values, study);
+  }
+
   /** Makes the highest arrival of a UID the current one, the others versions. `Entities.flush` must have run. */
   choose(SOPInstanceUID: string): void {
     const rows = this.held.all(SOPInstanceUID).sort((a, b) => (a.arrivalId < b.arrivalId ? -1 : 1));

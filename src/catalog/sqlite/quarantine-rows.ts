@@ -26,9 +26,9 @@ export class QuarantineRows {
   }
 
   /** Whether the file is to be kept: false where the same bytes of the same instance are there, which are counted. */
-  add(entry: NewEntry): boolean {
+  add(entry: NewEntry, kept: boolean): boolean {
     if (this.known.get(entry.arrivalId) !== undefined) return true;
-    if (this.countUp.run(entry.SOPInstanceUID, entry.sha256).changes > 0) return false;
+    if (!kept && this.countUp.run(entry.SOPInstanceUID, entry.sha256).changes > 0) return false;
     this.put(entry);
     return true;
   }

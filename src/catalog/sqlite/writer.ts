@@ -15,7 +15,11 @@ export type WriteJob =
   | { readonly kind: 'record'; readonly arrival: Arrival; readonly replaces?: string }
   | { readonly kind: 'openSegment' | 'settle'; readonly segment: number }
   | { readonly kind: 'markDamaged'; readonly arrivalId: string; readonly reason: string }
-  | { readonly kind: 'addQuarantine'; readonly entry: Omit<QuarantineEntry, 'count'> }
+  | {
+      readonly kind: 'addQuarantine';
+      readonly entry: Omit<QuarantineEntry, 'count'>;
+      readonly kept?: boolean;
+    }
   | { readonly kind: 'removeQuarantine'; readonly arrivalId: string }
   | { readonly kind: 'exchange'; readonly change: Exchange };
 
@@ -156,7 +160,7 @@ export class Writer {
       case 'record':
         return this.ledger.record(job.arrival, job.replaces);
       case 'addQuarantine':
-        return this.quarantine.add(job.entry);
+        return this.quarantine.add(job.entry, job.kept === true);
       case 'exchange':
         return this.exchanger.run(job.change);
       case 'removeQuarantine':

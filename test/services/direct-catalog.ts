@@ -1,0 +1,90 @@
+import { fromWire, rolledBack } from '../../src/catalog/sqlite/failure';
+import { layoutOf, LEVELS } from '../../src/catalog/sqlite/layout';
+import { Reader } from '../../src/catalog/sqlite/reader';
+import { Writer, type WriteJob } from '../../src/catalog/sqlite/writer';
+import type {
+  Arrival,
+  Catalog,
+  Exchange,
+  FindFilter,
+  QuarantineEntry,
+  RecordOptions,
+} from '../../src/catalog/types';
+import { storedAttributes } from '../../src/dicom/attributes';
+
+const layout = layoutOf(LEVELS.flatMap((level) => storedAttributes(level)));
+
+type Page = { readonly limit: number; readonly after?: string };
+
+/** The SQLite catalog without its threads: opened in a few milliseconds, and every call is a transaction of its own. */
+export class DirectCatalog implements Catalog {
+  readonly waiting = 0;
+  private readonly file: string;
+  private opened: { writer: Writer; reader: Reader } | undefined;
+
+  constructor(file: string) {
+    this.file = file;
+  }
+
+  private get parts(): { writer: Writer; reader: Reader } {
+    if (this.opened === undefined) throw rolledBack(new Error('the catalog is closed'));
+    return this.opened;
+  }
+
+  open(): Promise<void> {
+    const writer = new Writer(this.file, layout);
+    this.opened = { writer, reader: new Reader(this.file, layout) };
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.opened?.reader.close();
+    this.opened?.writer.close();
+    this.opened = undefined;
+    return Promise.resolve();
+  }
+
+  onFatal(): void {
+    // Nothing dies here.
+  }
+
+  record = (arrival: Arrival, { replaces }: RecordOptions = {}) =>
+    this.run<Awaited<ReturnType<Catalog['record']>>>({
+      kind: 'record',
+      arrival,
+      ...(replaces === undefined ? {} : { replaces }),
+    });
+  settle = (segment: number): Promise<void> => this.run({ kind: 'settle', segment });
+  openSegment = (segment: number): Promise<void> => this.run({ kind: 'openSegment', segment });
+  markDamaged = (arrivalId: string, reason: string): Promise<void> =>
+    this.run({ kind: 'markDamaged', arrivalId, reason });
+  addQuarantine = (entry: Omit<QuarantineEntry, 'count'>, options: { readonly kept?: boolean } = {}) =>
+    this.run<boolean>({ kind: 'addQuarantine', entry, kept: options.kept === true });
+  removeQuarantine = (arrivalId: string): Promise<void> => this.run({ kind: 'removeQuarantine', arrivalId });
+  exchange = (change: Exchange) => this.run<'done' | 'stale'>({ kind: 'exchange', change });
+
+  segments = async () => this.parts.reader.segments();
+  arrivals = async (segment: number) => new Set(this.parts.reader.arrivals(segment));
+  locate = async (uid: string) => this.parts.reader.locate(uid);
+  find = async (filter: FindFilter, page: Page) => this.parts.reader.find({ filter, page });
+  conflicts = async (page: Page) => this.parts.reader.conflicts(page);
+  counts = async () => this.parts.reader.counts();
+  quarantined = async (page: Page) => this.parts.reader.quarantined(page);
+  quarantineEntry = async (arrivalId: string) => this.parts.reader.quarantineEntry(arrivalId);
+  arrivalsOfPatient = async (arrivalId: string) => this.parts.reader.arrivalsOfPatient(arrivalId);
+
+  async *dump(): AsyncGenerator<string> {
+    let cursor: string | undefined;
+    do {
+      const page = this.parts.reader.dump(cursor);
+      yield* page.lines;
+      cursor = page.next;
+    } while (cursor !== undefined);
+  }
+
+  private async run<T>(job: WriteJob): Promise<T> {
+    const [result] = this.parts.writer.run([job]).results;
+    if (result !== undefined && 'value' in result) return result.value as T;
+    throw result === undefined ? new Error('no result') : fromWire(result.error);
+  }
+}
