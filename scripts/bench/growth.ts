@@ -25,7 +25,7 @@ const { writeSeries } = load('../gen-series.ts') as typeof GenSeries;
 const { memoryOf, processorSeconds } = load('./probe.ts') as typeof ProbeModule;
 const { describeMachine, fixed, machineLine, median, table } = load('./report.ts') as typeof Report;
 const { sendFolders } = load('./storescu.ts') as typeof Storescu;
-const { startNode } = load('./targets.ts') as typeof Targets;
+const { emptyFiles, startNode } = load('./targets.ts') as typeof Targets;
 
 /** As the store closes a segment. */
 const FILES_A_SEGMENT = 10_000;
@@ -227,7 +227,7 @@ async function main(): Promise<number> {
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < points.length; turn++) {
       const point = points[(turn + round) % points.length]!;
-      const directory = path.join(scratch, 'store');
+      const directory = path.join(scratch, `store-${round}-${turn}`);
       execFileSync('cp', ['-a', point.place, directory]);
       execFileSync('sync');
       const node = await startNode(directory);
@@ -252,7 +252,7 @@ async function main(): Promise<number> {
         failed = true;
         process.stderr.write(`holds ${held} of ${point.instances + instances}\n`);
       }
-      rmSync(directory, { recursive: true, force: true });
+      emptyFiles(directory);
     }
   }
 

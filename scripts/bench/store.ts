@@ -23,7 +23,7 @@ const load = createRequire(process.argv[1]!);
 const { writeSeries } = load('../gen-series.ts') as typeof GenSeries;
 const { describeMachine, fixed, machineLine, median, table } = load('./report.ts') as typeof Report;
 const { sendFolders } = load('./storescu.ts') as typeof Storescu;
-const { TARGETS } = load('./targets.ts') as typeof Targets;
+const { emptyFiles, TARGETS } = load('./targets.ts') as typeof Targets;
 
 const WORKLOADS = [
   { name: 'ct', title: 'CT of 512 KB', kind: 'ct', instances: 500 },
@@ -69,6 +69,7 @@ async function main(): Promise<number> {
   process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
 
   const cells: Cell[] = [];
+  let stores = 0;
   for (const workload of workloads) {
     const instances = values.quick ? workload.instances / 5 : workload.instances;
     const source = path.join(scratch, workload.name);
@@ -92,7 +93,7 @@ async function main(): Promise<number> {
           const index = (turn + round) % targets.length;
           const target = targets[index]!;
           const cell = row[index]!;
-          const directory = path.join(scratch, 'store');
+          const directory = path.join(scratch, `store-${++stores}`);
           mkdirSync(directory);
           const running = await target.start(directory, associations, peerPdu);
           try {
@@ -113,12 +114,11 @@ async function main(): Promise<number> {
             );
           } finally {
             await running.stop();
-            rmSync(directory, { recursive: true, force: true });
+            emptyFiles(directory);
           }
         }
       }
     }
-    rmSync(source, { recursive: true });
   }
 
   const machine = describeMachine(scratch);
