@@ -5,6 +5,9 @@ import type { Store } from '../store/types';
 import { quarantineEntry, readArrival, unreadableEntry, type AssumedCharset } from './arrivals';
 import { isNotWhole, type Exchanger } from './exchange';
 
+/** Characters of a reason: it is kept in the log of decisions for ever. */
+const LONGEST_REASON = 1000;
+
 /** What people do with quarantined files: list, show, release, discard. */
 export class Quarantine {
   private readonly store: Store;
@@ -41,10 +44,11 @@ export class Quarantine {
 
   /**
    * Makes the quarantined copy current; the one that held its SOP Instance UID goes to quarantine.
-   * @throws IsocenterError `QUARANTINE_UNKNOWN`; `FILE_DAMAGED` when the quarantined file isn't whole.
+   * @throws IsocenterError `QUARANTINE_UNKNOWN`, `REASON_TOO_LONG`; `FILE_DAMAGED` when the quarantined file isn't whole.
    */
   release(arrivalId: string, reason: string): Promise<void> {
     return this.exchanger.exclusive(async () => {
+      requireReason(reason);
       await this.entry(arrivalId);
       await this.putInPlace(arrivalId, reason);
       this.events.emit('quarantine', { action: 'release', arrivalId, reason });
@@ -56,9 +60,10 @@ export class Quarantine {
     return this.exchanger.exclusive(() => this.putInPlace(arrivalId, reason));
   }
 
-  /** Removes a quarantined file for good. @throws IsocenterError `QUARANTINE_UNKNOWN` */
+  /** Removes a quarantined file for good. @throws IsocenterError `QUARANTINE_UNKNOWN`, `REASON_TOO_LONG` */
   discard(arrivalId: string, reason: string): Promise<void> {
     return this.exchanger.exclusive(async () => {
+      requireReason(reason);
       await this.entry(arrivalId);
       await this.store.decide({ action: 'discard', arrivalId, reason, time: new Date().toISOString() });
       await this.store.remove(arrivalId, 'quarantine');
@@ -120,4 +125,12 @@ export class Quarantine {
     }
     return entry;
   }
+}
+
+function requireReason(reason: string): void {
+  if (reason.length <= LONGEST_REASON) return;
+  throw new IsocenterError('REASON_TOO_LONG', `A reason has at most ${LONGEST_REASON} characters`, {
+    exitCode: EXIT.usage,
+    hint: 'give a shorter --reason',
+  });
 }

@@ -1,9 +1,9 @@
 import fs from 'node:fs';
-import { readArrival } from '../../src/services/arrivals';
 import type { SentObject } from '../support/data-sets';
 import { violations, type Promises } from './invariants';
 import {
   cleanUp,
+  deleteCurrent,
   flipLastByte,
   newDirectory,
   object,
@@ -172,16 +172,7 @@ const SCENARIOS: readonly Scenario[] = [
     prepare: async (opened) => {
       await held(opened, one, beside);
       const aside = await refused(opened, two);
-      const [rival] = await opened.catalog.locate(UID);
-      const replay = [];
-      for (const arrivalId of await opened.catalog.arrivalsOfPatient(rival!.arrivalId))
-        if (arrivalId !== rival!.arrivalId)
-          replay.push(await readArrival(opened.store, arrivalId, () => undefined));
-      // As a deletion will do it.
-      const { arrivalId } = rival!;
-      await opened.store.decide({ action: 'delete', arrivalId, reason: 'test', time: 'now' });
-      await opened.catalog.exchange({ leaves: arrivalId, replay });
-      await opened.store.remove(arrivalId);
+      await deleteCurrent(opened, UID);
       return {
         current: [beside],
         kept: [two],

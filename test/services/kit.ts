@@ -3,9 +3,10 @@ import fsp from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { Archive, type Adapters, type ArchiveUse } from '../../src/archive';
-import type { Catalog } from '../../src/catalog/types';
+import type { Arrival, Catalog } from '../../src/catalog/types';
 import type { Config, RemoteConfig } from '../../src/config/config';
 import { NodeEventBus, type AlertEvent, type StoredEvent } from '../../src/events';
+import { readArrival } from '../../src/services/arrivals';
 import type { Candidate, Taken } from '../../src/services/ingest';
 import { fileCalls, type FileCalls } from '../../src/store/file-calls';
 import { FilesystemStore } from '../../src/store/filesystem';
@@ -117,7 +118,7 @@ function watched<T extends object>(target: T, prefix: string, steps: Steps): T {
         const work = async (): Promise<unknown> => method.apply(object, args);
         if (!READS.has(key)) return steps.run(`${prefix}.${key}`, args, work);
         const verdict = steps.hook({ name: `${prefix}.${key}`, args, number: 0 });
-        return verdict instanceof Error ? Promise.reject(verdict) : work();
+        return verdict instanceof Error ? Promise.reject(verdict) : Promise.resolve(verdict).then(work);
       };
     },
   });
@@ -332,6 +333,17 @@ let serial = 0;
 /** An object with a UID of its own, small. */
 export function object(fields: ObjectFields = {}, syntax: string = TS.explicit): SentObject {
   return imageObject({ SOPInstanceUID: `2.25.88.${++serial}`, size: 2, ...fields }, syntax);
+}
+
+/** Takes the current arrival of a UID away, row, file and all, as a deletion will do it. */
+export async function deleteCurrent({ catalog, store }: Opened, uid: string): Promise<void> {
+  const { arrivalId } = (await catalog.locate(uid))[0]!;
+  const replay: Arrival[] = [];
+  for (const other of await catalog.arrivalsOfPatient(arrivalId))
+    if (other !== arrivalId) replay.push(await readArrival(store, other, () => undefined));
+  await store.decide({ action: 'delete', arrivalId, reason: 'test', time: 'now' });
+  await catalog.exchange({ leaves: arrivalId, replay });
+  await store.remove(arrivalId);
 }
 
 /** Status of what was thrown: a DimseError's, else its code. */
