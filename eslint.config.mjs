@@ -9,6 +9,7 @@ export default tseslint.config(
       'eslint.config.mjs',
       'jest.config.js',
       'scripts/*.js',
+      'test/support/*.js',
       'scripts/isocenter',
     ],
   },

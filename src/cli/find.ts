@@ -71,7 +71,7 @@ export function register(program: Command, context: CommandContext): void {
   const command = program
     .command('find')
     .description('list what is stored: patients, studies, series or instances')
-    .argument('[level]', 'patients, studies, series or instances', parseLevel, 'STUDY')
+    .argument('[level]', 'patients, studies, series or instances; default: studies', parseLevel)
     .option(
       '-k, --key <keyword=value>',
       'only what matches; * and ? stand for characters, dates take ranges (20240101-20240131); may be repeated',
@@ -82,8 +82,8 @@ export function register(program: Command, context: CommandContext): void {
     .option('--conflicts', 'list the attributes for which later images said something else than the first')
     .option('--json', 'print one JSON object a line')
     .action(
-      withErrors((level: Level, options: FindOptions) =>
-        withNode(context, 'read', (api) => find(api, level, options)),
+      withErrors((level: Level | undefined, options: FindOptions) =>
+        withNode(context, 'read', (api) => find(api, level ?? 'STUDY', options)),
       ),
     );
   examples(
