@@ -80,14 +80,15 @@ export class Recovery {
     for (const decision of await store.decisions()) {
       this.decided.set(decision.arrivalId, decision);
       if (decision.action === 'replace' && decision.other !== undefined) this.displaced.add(decision.other);
-      // A decision on one arrival moves the other one, too.
-      if (decision.action === 'release' && decision.other !== undefined) {
-        this.decided.set(decision.other, {
+      // A release moves the other one, too, unless that is where it is already.
+      const { action, arrivalId, other } = decision;
+      if (action === 'release' && other !== undefined && this.decided.get(other)?.action !== 'quarantine') {
+        this.decided.set(other, {
           ...decision,
           action: 'quarantine',
           kind: 'replaced',
-          arrivalId: decision.other,
-          other: decision.arrivalId,
+          arrivalId: other,
+          other: arrivalId,
         });
       }
     }
