@@ -273,13 +273,16 @@ ${settings}`,
   return { config, port };
 }
 
+/** Further words for node itself in every run, to try a setting: BENCH_NODE_FLAGS="--trace-gc" node scripts/bench/store.ts */
+const TRIED_FLAGS = (process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter((word) => word !== '');
+
 /** Starts the node of this checkout, as built. A `directory` with a store in it is opened as it is. */
 export async function startNode(directory: string, options: NodeOptions = {}): Promise<RunningTarget> {
   const { config, port } = await writeNodeConfig(directory, options.settings);
   const script = path.join(ROOT, 'scripts/isocenter');
   return launch({
     program: process.execPath,
-    words: [...(options.nodeWords ?? []), script, 'serve', '--config', config],
+    words: [...TRIED_FLAGS, ...(options.nodeWords ?? []), script, 'serve', '--config', config],
     directory,
     port,
     calledAETitle: 'ISOCENTER',
