@@ -17,6 +17,7 @@ import { importPaths } from './services/import';
 import { Ingest } from './services/ingest';
 import { Quarantine } from './services/quarantine';
 import { Recovery, type RecoveryReport } from './services/recovery';
+import { compileTitle } from './security/titles';
 import { FilesystemStore } from './store/filesystem';
 import type { Store } from './store/types';
 import { VERSION } from './version';
@@ -77,7 +78,7 @@ export class Archive {
     const { store, catalog } = (options.adapters ?? filesAndSqlite)(config.storage, receives);
     this.store = store;
     this.catalog = catalog;
-    this.assumed = (title) => config.remotes.find((remote) => remote.aeTitle === title)?.defaultCharset;
+    this.assumed = assumedBy(config);
     this.exchanger = new Exchanger(this.store, this.catalog, this.assumed);
     this.duplicates = new Duplicates(this.store, this.catalog, this.exchanger, events);
     this.quarantine = new Quarantine(this.store, this.catalog, this.exchanger, this.assumed, events);
@@ -248,6 +249,7 @@ export class Archive {
       catalog: this.catalog,
       store: this.store,
       duplicates: () => config.storage.duplicates,
+      assumed: this.assumed,
       aeTitle: config.aeTitles[0],
     };
   }
@@ -272,6 +274,14 @@ export class Archive {
       hint: 'isocenter find --help shows how to look for one',
     });
   }
+}
+
+/** By title alone, in the order in which callers are recognised: a file says nothing of the host. */
+function assumedBy(config: Config): AssumedCharset {
+  const remotes = config.remotes
+    .map(({ aeTitle, defaultCharset }) => ({ title: compileTitle(aeTitle), defaultCharset }))
+    .sort((a, b) => Number(b.title.exact) - Number(a.title.exact) || b.title.prefix - a.title.prefix);
+  return (title) => remotes.find((remote) => remote.title.matches(title))?.defaultCharset;
 }
 
 function filesAndSqlite({ directory, reserve }: Config['storage'], receives: boolean): Adapters {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { lstat, open, readdir, type FileHandle } from 'node:fs/promises';
+import { lstat, open, readdir, realpath, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HeaderReader } from '../dicom/header';
 import { decodeFileMeta, guessTransferSyntax } from '../dicom/part10';
@@ -31,12 +31,23 @@ export interface FoundFile {
   readonly problem?: { readonly outcome: 'skipped' | 'failed'; readonly reason: string };
 }
 
-/** Files below a path in the order of their names; symbolic links are not followed. */
+/** Files below a path in the order of their names. A path that was named may be a symbolic link; below it none is followed. */
 export async function* walk(path: string): AsyncIterable<FoundFile> {
+  let start: string;
+  try {
+    start = await realpath(path);
+  } catch (error) {
+    yield { path, problem: { outcome: 'failed', reason: reasonOf(error) } };
+    return;
+  }
+  yield* walkBelow(start);
+}
+
+async function* walkBelow(path: string): AsyncIterable<FoundFile> {
   try {
     const stat = await lstat(path);
     if (stat.isDirectory()) {
-      for (const name of (await readdir(path)).sort()) yield* walk(join(path, name));
+      for (const name of (await readdir(path)).sort()) yield* walkBelow(join(path, name));
     } else if (stat.isFile()) {
       yield { path };
     } else {

@@ -53,8 +53,9 @@ export class Duplicates {
         return { kind: 'mended' };
       });
     }
-    if (await this.sameDataSet(arrival, current)) return { kind: 'same' };
+    // Two versions may well be alike, with another one between them.
     if (policy === 'decided') return { kind: 'replace', arrivalId: current.arrivalId };
+    if (await this.sameDataSet(arrival, current)) return { kind: 'same' };
     if (policy === 'replace') {
       await this.store.decide({
         action: 'replace',

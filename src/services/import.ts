@@ -3,6 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Catalog } from '../catalog/types';
 import { errorCode, errorMessage, type DimseError } from '../errors';
 import type { Store } from '../store/types';
+import type { AssumedCharset } from './arrivals';
 import { identify, NOT_DICOM, openFile, reasonOf, walk, type IdentifiedFile } from './dicom-files';
 import type { Ingest } from './ingest';
 
@@ -20,14 +21,15 @@ export interface ImportParts {
   readonly catalog: Catalog;
   readonly store: Store;
   readonly duplicates: () => 'refuse' | 'replace';
+  readonly assumed: AssumedCharset;
   /** Own AE title: receiver of what is imported. */
   readonly aeTitle: string;
 }
 
 /**
  * Takes files and folders into the store by the path of C-STORE; the files stay untouched. Run again it goes on where it stopped:
- * what is held already is recognised by SOP Instance UID and digest, without being written again. Symbolic links inside folders
- * are not followed, and a DICOMDIR is no instance: its files are found by walking.
+ * what is held already, as the current one or as a version, is recognised by SOP Instance UID and digest, without being written again.
+ * Symbolic links inside folders are not followed, and a DICOMDIR is no instance: its files are found by walking.
  */
 export async function* importPaths(
   parts: ImportParts,
@@ -51,6 +53,7 @@ async function importFile(parts: ImportParts, path: string): Promise<ImportEvent
     const file = await identify(handle);
     const bytes = file.size - file.dataSetOffset;
     if (await isHeld(parts.catalog, parts.store, handle, file)) return { path, outcome: 'duplicate', bytes };
+    const defaultCharset = parts.assumed(file.SourceApplicationEntityTitle);
     const taken = await parts.ingest.take({
       meta: {
         MediaStorageSOPClassUID: file.SOPClassUID,
@@ -60,6 +63,7 @@ async function importFile(parts: ImportParts, path: string): Promise<ImportEvent
         ReceivingApplicationEntityTitle: parts.aeTitle,
       },
       dataSet: file.read(handle),
+      ...(defaultCharset === undefined ? {} : { defaultCharset }),
       duplicates: parts.duplicates(),
       associationId: 'import',
       remoteName: 'import',
@@ -89,11 +93,26 @@ async function isHeld(
   handle: FileHandle,
   file: IdentifiedFile,
 ): Promise<boolean> {
-  const [held] = await catalog.locate(file.SOPInstanceUID);
-  if (held?.dataSetLength !== file.size - file.dataSetOffset) return false;
-  if (held.TransferSyntaxUID !== file.TransferSyntaxUID || held.damaged !== undefined) return false;
+  const candidates = (await catalog.locate(file.SOPInstanceUID)).filter(
+    (held) =>
+      held.dataSetLength === file.size - file.dataSetOffset &&
+      held.TransferSyntaxUID === file.TransferSyntaxUID &&
+      held.damaged === undefined,
+  );
+  if (candidates.length === 0) return false;
   const hash = createHash('sha256');
   const source = file.read(handle);
   for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) hash.update(chunk);
-  return hash.digest('hex') === held.sha256 && (await store.check(held.arrivalId)).state === 'sealed';
+  const digest = hash.digest('hex');
+  const held = candidates.find(({ sha256 }) => sha256 === digest);
+  return held !== undefined && (await isWhole(store, held.arrivalId));
+}
+
+async function isWhole(store: Store, arrivalId: string): Promise<boolean> {
+  try {
+    return (await store.check(arrivalId)).state === 'sealed';
+  } catch {
+    // Gone or not to be read: ingest finds out what to make of that.
+    return false;
+  }
 }
