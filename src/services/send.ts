@@ -7,8 +7,18 @@ import { identify, NOT_DICOM, openFile, reasonOf, walk, type IdentifiedFile } fr
 /** Presentation context ids are the odd numbers up to 255 (PS3.8 9.3.2.2). */
 const CONTEXTS_PER_ASSOCIATION = 128;
 
-/** Associations that may fail one after the other, without an instance sent, before the rest is given up. */
+/** Associations that may end one after the other, without a single answer, before the rest is given up. */
 const FAILURES_IN_A_ROW = 2;
+
+/** Files under way at once where the peer sets no bound: enough to hide a round trip. */
+const UNLIMITED_WINDOW = 16;
+
+/** Of a request that got no answer, by the code of its error. */
+const FATES: Readonly<Record<string, Sent['fate']>> = {
+  ASSOCIATION_ENDED: 'lost',
+  ASSOCIATION_RELEASED: 'lost',
+  RESPONSE_TIMEOUT: 'silent',
+};
 
 /** What became of one file. */
 export interface SendEvent {
@@ -50,7 +60,19 @@ export async function* sendFiles(paths: readonly string[], options: SendOptions)
       if (event !== undefined) yield event;
     }
   }
-  for (const batch of batches(planned)) yield* sendBatch(batch, options);
+  const all = batches(planned);
+  for (const [index, batch] of all.entries()) {
+    try {
+      yield* sendBatch(batch, options);
+    } catch (error) {
+      yield* failed(all.slice(index + 1).flat(), error);
+      throw error;
+    }
+  }
+}
+
+function* failed(files: readonly Planned[], error: unknown): Iterable<SendEvent> {
+  for (const { path } of files) yield { path, outcome: 'failed', bytes: 0, reason: errorMessage(error) };
 }
 
 async function plan(path: string, planned: Planned[]): Promise<SendEvent | undefined> {
@@ -84,35 +106,71 @@ function batches(planned: readonly Planned[]): Planned[][] {
   return result;
 }
 
+/** Files of kinds that fit one association; what was under way when an association was lost gets a second try. */
 async function* sendBatch(batch: readonly Planned[], options: SendOptions): AsyncIterable<SendEvent> {
+  const lost: Planned[] = [];
+  try {
+    for await (const { file, event, fate } of sendAll(batch, batch, options)) {
+      if (fate === 'lost' && !options.signal.aborted) lost.push(file);
+      else yield event;
+    }
+  } catch (error) {
+    yield* failed(lost, error);
+    throw error;
+  }
+  // One at a time: a file that the peer can't bear takes no others with it.
+  for await (const { event } of sendAll(lost, batch, options, 1)) yield event;
+}
+
+interface Sent {
+  readonly file: Planned;
+  readonly event: SendEvent;
+  /** `answered` by the peer or settled without it; `silent`: it didn't answer in time; `lost`: the association ended first. */
+  readonly fate: 'answered' | 'silent' | 'lost';
+}
+
+/** Sends over as many associations as it takes. */
+async function* sendAll(
+  files: readonly Planned[],
+  batch: readonly Planned[],
+  options: SendOptions,
+  window?: number,
+): AsyncIterable<Sent> {
   const contexts = proposeFor(batch);
   let next = 0;
   let failures = 0;
-  while (next < batch.length && !options.signal.aborted) {
+  while (next < files.length && !options.signal.aborted) {
     let association: Association;
     try {
       association = await options.connect(contexts);
     } catch (error) {
       // Nobody there, or not for us: the same answer awaits the rest.
-      for (const { path } of batch.slice(next))
-        yield { path, outcome: 'failed', bytes: 0, reason: errorMessage(error) };
+      yield* unanswered(files.slice(next), error);
       throw error;
     }
-    const before = next;
-    for await (const event of sendOver(association, batch.slice(next), options)) {
+    let answers = 0;
+    for await (const sent of sendOver(association, files.slice(next), options, window)) {
       next++;
-      yield event;
+      if (sent.fate === 'answered') answers++;
+      yield sent;
     }
     await association.release();
-    failures = next === before ? failures + 1 : 0;
-    if (failures === FAILURES_IN_A_ROW) {
+    failures = answers === 0 ? failures + 1 : 0;
+    if (failures === FAILURES_IN_A_ROW && next < files.length) {
       const lost = new IsocenterError('ASSOCIATION_ENDED', 'the peer ended the association again and again', {
         exitCode: EXIT.refused,
+        hint: 'look into the log of the other side',
       });
-      for (const { path } of batch.slice(next))
-        yield { path, outcome: 'failed', bytes: 0, reason: lost.message };
+      yield* unanswered(files.slice(next), lost);
       throw lost;
     }
+  }
+}
+
+function* unanswered(files: readonly Planned[], error: unknown): Iterable<Sent> {
+  for (const file of files) {
+    // Said already, as far as anybody can: no second try.
+    for (const event of failed([file], error)) yield { file, event, fate: 'silent' };
   }
 }
 
@@ -121,10 +179,12 @@ async function* sendOver(
   association: Association,
   files: readonly Planned[],
   options: SendOptions,
-): AsyncIterable<SendEvent> {
+  atOnce = UNLIMITED_WINDOW,
+): AsyncIterable<Sent> {
   const session = new Session(association, { responseTimeout: options.responseTimeout });
-  const window = association.asyncWindow.invoked === 0 ? 16 : association.asyncWindow.invoked;
-  const running: Promise<SendEvent>[] = [];
+  const { invoked } = association.asyncWindow;
+  const window = Math.min(atOnce, invoked === 0 ? UNLIMITED_WINDOW : invoked);
+  const running: Promise<Sent>[] = [];
   const lost = new AbortController();
   void association.closed.then(() => lost.abort());
   let next = 0;
@@ -144,12 +204,20 @@ async function* sendOver(
   }
 }
 
-async function sendFile(session: Session, { path, file }: Planned, options: SendOptions): Promise<SendEvent> {
+async function sendFile(session: Session, file: Planned, options: SendOptions): Promise<Sent> {
+  try {
+    return { file, event: await store(session, file, options), fate: 'answered' };
+  } catch (error) {
+    const event: SendEvent = { path: file.path, outcome: 'failed', bytes: 0, reason: errorMessage(error) };
+    return { file, event, fate: FATES[errorCode(error) ?? ''] ?? 'answered' };
+  }
+}
+
+async function store(session: Session, { path, file }: Planned, options: SendOptions): Promise<SendEvent> {
   const context = [...session.association.contexts.values()].find(
     (accepted) =>
       accepted.abstractSyntax === file.SOPClassUID && accepted.transferSyntax === file.TransferSyntaxUID,
   );
-  const bytes = file.size - file.dataSetOffset;
   if (context === undefined) {
     return {
       path,
@@ -158,26 +226,21 @@ async function sendFile(session: Session, { path, file }: Planned, options: Send
       reason: `the peer does not take SOP class ${file.SOPClassUID} in transfer syntax ${file.TransferSyntaxUID}`,
     };
   }
+  const handle = await openFile(path);
   try {
-    const handle = await openFile(path);
-    try {
-      const source = file.read(handle);
-      const response = await session.scu.store(
-        { contextId: context.id, SOPClassUID: file.SOPClassUID, SOPInstanceUID: file.SOPInstanceUID },
-        {
-          async *[Symbol.asyncIterator]() {
-            for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read())
-              yield chunk;
-          },
+    const source = file.read(handle);
+    const response = await session.scu.store(
+      { contextId: context.id, SOPClassUID: file.SOPClassUID, SOPInstanceUID: file.SOPInstanceUID },
+      {
+        async *[Symbol.asyncIterator]() {
+          for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) yield chunk;
         },
-        { signal: options.signal },
-      );
-      return describe(path, bytes, response.status, response.command.ErrorComment);
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    return { path, outcome: 'failed', bytes: 0, reason: errorMessage(error) };
+      },
+      { signal: options.signal },
+    );
+    return describe(path, file.size - file.dataSetOffset, response.status, response.command.ErrorComment);
+  } finally {
+    await handle.close();
   }
 }
 
