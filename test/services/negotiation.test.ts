@@ -1,0 +1,109 @@
+import type { AssociateRequest, ContextResult } from '../../src/net/types';
+import type { Peer } from '../../src/peer';
+import {
+  isStored,
+  negotiateContexts,
+  negotiateExtended,
+  negotiateRoles,
+} from '../../src/services/negotiation';
+import { SOP, TS } from '../support/data-sets';
+
+const open: Peer = { name: 'ct1', allow: new Set(['store']), unknownSyntaxes: true };
+const strict: Peer = { ...open, unknownSyntaxes: false };
+const JPIP = '1.2.840.10008.1.2.4.94';
+const UNKNOWN = '1.2.840.10008.1.2.4.999';
+const FIND = '1.2.840.10008.5.1.4.1.2.2.1';
+
+function request(more: Partial<AssociateRequest>): AssociateRequest {
+  return { contexts: [], roles: [], extendedNegotiation: [], ...more } as unknown as AssociateRequest;
+}
+
+function context(abstractSyntax: string, syntaxes: readonly string[], peer = open): ContextResult {
+  const [result] = negotiateContexts(
+    request({ contexts: [{ id: 1, abstractSyntax, transferSyntaxes: syntaxes }] }),
+    peer,
+  );
+  return result!;
+}
+
+describe('presentation contexts', () => {
+  it.each<[string, string, readonly string[], Peer, number, string | undefined]>([
+    [
+      'Verification takes Explicit before Implicit',
+      SOP.verification,
+      [TS.implicit, TS.explicit],
+      open,
+      0,
+      TS.explicit,
+    ],
+    ['Verification takes Implicit alone', SOP.verification, [TS.implicit], open, 0, TS.implicit],
+    ['Verification takes nothing else', SOP.verification, [TS.rle], open, 4, undefined],
+    ['storage takes the first known syntax', SOP.ct, [TS.rle, TS.explicit], open, 0, TS.rle],
+    ['storage takes big endian', SOP.ct, [TS.big, TS.explicit], open, 0, TS.big],
+    ['storage takes a known one before an unknown one', SOP.ct, [UNKNOWN, TS.implicit], open, 0, TS.implicit],
+    ['storage takes an unknown one alone', SOP.ct, [UNKNOWN], open, 0, UNKNOWN],
+    ['but not from a remote held to the known ones', SOP.ct, [UNKNOWN], strict, 4, undefined],
+    ['storage never takes a JPIP reference', SOP.ct, [JPIP], open, 4, undefined],
+    ['storage takes what stands beside one', SOP.ct, [JPIP, TS.explicit], open, 0, TS.explicit],
+    ['a private class is storage', '1.2.3.99', [TS.explicit], open, 0, TS.explicit],
+    ['but not from a remote held to the known ones', '1.2.3.99', [TS.explicit], strict, 3, undefined],
+    [
+      'an unknown class of the standard is not',
+      '1.2.840.10008.5.1.4.1.1.999',
+      [TS.explicit],
+      open,
+      3,
+      undefined,
+    ],
+    ['a query is not', FIND, [TS.explicit], open, 3, undefined],
+    ['no syntax at all', SOP.ct, [], open, 4, undefined],
+  ])('%s', (_what, abstractSyntax, syntaxes, peer, result, chosen) => {
+    const answer = context(abstractSyntax, syntaxes, peer);
+    expect(answer.result).toBe(result);
+    if (chosen !== undefined) expect(answer.transferSyntax).toBe(chosen);
+  });
+
+  it('are answered each, in their order, decided alone', () => {
+    const contexts = Array.from({ length: 128 }, (_, index) => ({
+      id: 2 * index + 1,
+      abstractSyntax: index % 2 === 0 ? SOP.ct : FIND,
+      transferSyntaxes: [TS.explicit],
+    }));
+    const answers = negotiateContexts(request({ contexts }), open);
+    expect(answers.map(({ id }) => id)).toEqual(contexts.map(({ id }) => id));
+    expect(answers.map(({ result }) => result)).toEqual(
+      contexts.map((_, index) => (index % 2 === 0 ? 0 : 3)),
+    );
+  });
+});
+
+it('grants the SCU role only', () => {
+  const roles = [
+    { sopClass: SOP.ct, scu: true, scp: true },
+    { sopClass: SOP.mr, scu: false, scp: true },
+  ];
+  expect(negotiateRoles(request({ roles }))).toEqual([
+    { sopClass: SOP.ct, scu: true, scp: false },
+    { sopClass: SOP.mr, scu: false, scp: false },
+  ]);
+});
+
+it('answers extended negotiation of storage: level 2, never longer than asked, and nobody else', () => {
+  const offer = (sopClass: string, length: number): { sopClass: string; information: Buffer } => ({
+    sopClass,
+    information: Buffer.alloc(length, 1),
+  });
+  const extendedNegotiation = [offer(SOP.ct, 6), offer(SOP.mr, 1), offer(SOP.cr, 20), offer(FIND, 5)];
+  expect(negotiateExtended(request({ extendedNegotiation }), open)).toEqual([
+    { sopClass: SOP.ct, information: Buffer.from([2, 0, 3, 0, 0, 0]) },
+    { sopClass: SOP.mr, information: Buffer.from([2]) },
+    { sopClass: SOP.cr, information: Buffer.from([2, 0, 3, 0, 0, 0]) },
+  ]);
+});
+
+it('knows what is storage', () => {
+  expect(isStored(SOP.ct, strict)).toBe(true);
+  expect(isStored(SOP.verification, open)).toBe(false);
+  expect(isStored('1.2.3', open)).toBe(true);
+  expect(isStored('1.2.3', strict)).toBe(false);
+});
