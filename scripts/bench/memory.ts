@@ -202,22 +202,23 @@ async function main(): Promise<number> {
     }
     const three = ({ p50, p999, max }: { p50: number; p999: number; max: number }): string =>
       `${fixed(p50, 1)} / ${fixed(p999, 1)} / ${fixed(max, 1)}`;
-    process.stdout.write(
-      `${table(
-        ['', ...results.map((r) => r.title)],
-        [
-          ['peak memory, MiB', ...results.map((r) => fixed(r.peak))],
-          ['memory afterwards, MiB', ...results.map((r) => fixed(r.after))],
-          ['seconds', ...results.map((r) => fixed(r.seconds, 1))],
-          ['instances held', ...results.map((r) => `${r.held} of ${r.instances}`)],
-          ['event-loop delay, ms p50 / p99.9 / max', ...results.map((r) => three(r.loop))],
-          ['the same, an idle process', ...results.map((r) => three(r.idleLoop))],
-          ['C-ECHO under load, ms p50 / p99.9 / max', ...results.map((r) => three(r.echo))],
-          ['C-ECHO before the load', ...results.map((r) => three(r.idleEcho))],
-          ['an idle process under the load', ...results.map((r) => three(r.machineEcho))],
-        ],
-      )}\n`,
-    );
+    if (results.length > 0)
+      process.stdout.write(
+        `${table(
+          ['', ...results.map((r) => r.title)],
+          [
+            ['peak memory, MiB', ...results.map((r) => fixed(r.peak))],
+            ['memory afterwards, MiB', ...results.map((r) => fixed(r.after))],
+            ['seconds', ...results.map((r) => fixed(r.seconds, 1))],
+            ['instances held', ...results.map((r) => `${r.held} of ${r.instances}`)],
+            ['event-loop delay, ms p50 / p99.9 / max', ...results.map((r) => three(r.loop))],
+            ['the same, an idle process', ...results.map((r) => three(r.idleLoop))],
+            ['C-ECHO under load, ms p50 / p99.9 / max', ...results.map((r) => three(r.echo))],
+            ['C-ECHO before the load', ...results.map((r) => three(r.idleEcho))],
+            ['an idle process under the load', ...results.map((r) => three(r.machineEcho))],
+          ],
+        )}\n`,
+      );
     for (const { title, failures } of results) {
       if (failures.length > 0)
         process.stdout.write(`${title}: ${failures.length} failures, first: ${failures[0]!}\n`);
