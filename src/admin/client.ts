@@ -1,6 +1,5 @@
 import { request, type IncomingMessage } from 'node:http';
 import { relative } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { FindFilter } from '../catalog/types';
 import { errorCode, EXIT, IsocenterError, type ExitCode } from '../errors';
 import type { ImportEvent } from '../services/import';
@@ -50,24 +49,26 @@ export class ControlClient implements NodeApi {
     this.call('quarantine-discard', { arrivalId, reason });
 
   async *importPaths(paths: readonly string[], signal: AbortSignal): AsyncIterable<ImportEvent> {
-    const response = await this.send('import', { paths }, signal);
-    for await (const line of createInterface({ input: response })) {
-      const reply = JSON.parse(line) as Reply;
-      if (reply.error !== undefined) throw asError(reply.error);
-      if (reply.done === true) return;
-      yield reply.event as ImportEvent;
+    try {
+      for await (const line of linesOf(await this.send('import', { paths }, signal))) {
+        const reply = parse(line);
+        if (reply.error !== undefined) throw asError(reply.error);
+        if (reply.done === true) return;
+        yield reply.event as ImportEvent;
+      }
+    } catch (error) {
+      // Whoever interrupts it knows why it ended.
+      if (signal.aborted) return;
+      throw error;
     }
-    if (!signal.aborted)
-      throw new IsocenterError('NODE_GONE', 'The node ended in the middle of the command', {
-        exitCode: EXIT.notRunning,
-      });
+    if (!signal.aborted) throw nodeGone();
   }
 
   private async call<T>(method: string, params: unknown): Promise<T> {
     const response = await this.send(method, params);
-    const parts: Buffer[] = [];
-    for await (const part of response as AsyncIterable<Buffer>) parts.push(part);
-    const reply = JSON.parse(Buffer.concat(parts).toString('utf8')) as Reply;
+    let text = '';
+    for await (const line of linesOf(response)) text += line;
+    const reply = parse(text);
     if (reply.error !== undefined) throw asError(reply.error);
     // Pages have an undefined `next` at the end, which JSON leaves out.
     return reply.result as T;
@@ -85,20 +86,66 @@ export class ControlClient implements NodeApi {
         },
         resolve,
       );
-      outgoing.on('error', (error) => {
-        const gone = ['ENOENT', 'ECONNREFUSED'].includes(errorCode(error) ?? '');
-        reject(
-          gone
-            ? new IsocenterError('NOT_RUNNING', 'No node runs on this store', {
-                exitCode: EXIT.notRunning,
-                hint: 'npm start',
-              })
-            : error,
-        );
-      });
+      outgoing.on('error', (error) => reject(unreachable(error)));
       outgoing.end(JSON.stringify(params));
     });
   }
+}
+
+/** Whole lines as they come, the last one without its end too; one that was cut off is an error. */
+async function* linesOf(response: IncomingMessage): AsyncIterable<string> {
+  response.setEncoding('utf8');
+  let rest = '';
+  try {
+    for await (const part of response as AsyncIterable<string>) {
+      const lines = (rest + part).split('\n');
+      rest = lines.pop() ?? '';
+      yield* lines;
+    }
+  } catch (error) {
+    throw nodeGone(error);
+  }
+  if (rest !== '') yield rest;
+}
+
+function parse(text: string): Reply {
+  try {
+    const reply: unknown = JSON.parse(text);
+    if (typeof reply === 'object' && reply !== null) return reply;
+  } catch {
+    // Below.
+  }
+  throw nodeGone();
+}
+
+function unreachable(error: Error): Error {
+  switch (errorCode(error)) {
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+      return new IsocenterError('NOT_RUNNING', 'No node runs on this store', {
+        exitCode: EXIT.notRunning,
+        hint: 'npm start',
+      });
+    case 'EACCES':
+    case 'EPERM':
+      return new IsocenterError('NODE_FOREIGN', 'The node on this store is run by another user', {
+        hint: 'run the command as that user',
+        cause: error,
+      });
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return nodeGone(error);
+    default:
+      return error;
+  }
+}
+
+function nodeGone(cause?: unknown): IsocenterError {
+  return new IsocenterError('NODE_GONE', 'The node ended in the middle of the command', {
+    exitCode: EXIT.notRunning,
+    hint: 'look into the log of the node, then run the command again',
+    cause,
+  });
 }
 
 function asError(error: NonNullable<Reply['error']>): IsocenterError {

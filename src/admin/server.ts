@@ -1,6 +1,7 @@
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { relative } from 'node:path';
+import { isAbsolute, relative } from 'node:path';
+import type { FindFilter, Level } from '../catalog/types';
 import { EXIT, IsocenterError, errorCode, errorMessage } from '../errors';
 import type { LogFn } from '../log';
 import type { NodeApi, PageRequest } from './api';
@@ -20,7 +21,7 @@ type Handler = (
 /** The API behind the commands, by the last part of the path: `POST /api/find`. */
 const HANDLERS: Readonly<Record<string, Handler>> = {
   status: (api) => api.status(),
-  find: (api, params) => api.find(params['filter'] as Parameters<NodeApi['find']>[0], page(params)),
+  find: (api, params) => api.find(filter(params), page(params)),
   conflicts: (api, params) => api.conflicts(page(params)),
   show: (api, params) => api.show(text(params, 'uid')),
   'quarantine-list': (api, params) => api.quarantineList(page(params)),
@@ -29,7 +30,7 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
     api.quarantineRelease(text(params, 'arrivalId'), text(params, 'reason')),
   'quarantine-discard': (api, params) =>
     api.quarantineDiscard(text(params, 'arrivalId'), text(params, 'reason')),
-  import: (api, params, signal) => api.importPaths(texts(params, 'paths'), signal),
+  import: (api, params, signal) => api.importPaths(paths(params), signal),
 };
 
 /** Health as a probe asks for it: undefined = well, else why not. */
@@ -111,7 +112,7 @@ export class ControlServer {
     const method = /^\/api\/([a-z-]+)$/.exec(request.url ?? '')?.[1];
     const handler = method === undefined || !Object.hasOwn(HANDLERS, method) ? undefined : HANDLERS[method];
     if (request.method !== 'POST' || handler === undefined) {
-      reply(response, 404, failure(new IsocenterError('UNKNOWN_COMMAND', 'no such command')));
+      refuse(response, new IsocenterError('UNKNOWN_COMMAND', 'no such command'));
       return;
     }
     const gone = new AbortController();
@@ -122,7 +123,7 @@ export class ControlServer {
       else reply(response, 200, { result: (await result) ?? null });
     } catch (error) {
       if (response.headersSent) response.destroy();
-      else reply(response, 500, failure(error));
+      else refuse(response, error);
     }
   }
 }
@@ -137,17 +138,27 @@ async function stream(response: ServerResponse, events: AsyncIterable<unknown>):
   response.flushHeaders();
   try {
     for await (const event of events) {
-      if (!response.write(`${JSON.stringify({ event })}\n`)) {
-        await new Promise<void>((resolve) => {
-          response.once('drain', resolve);
-          response.once('close', resolve);
-        });
-      }
+      if (!response.write(`${JSON.stringify({ event })}\n`)) await drained(response);
     }
     response.end(`${JSON.stringify({ done: true })}\n`);
   } catch (error) {
     response.end(`${JSON.stringify(failure(error))}\n`);
   }
+}
+
+/** Resolves when more can be written, or when nobody reads any more. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+    // A response that was cut already says nothing any more.
+    if (response.destroyed) done();
+  });
 }
 
 async function body(request: IncomingMessage): Promise<Record<string, unknown>> {
@@ -158,10 +169,37 @@ async function body(request: IncomingMessage): Promise<Record<string, unknown>> 
     if (length > BODY_LIMIT) throw new IsocenterError('BODY_TOO_LARGE', 'The request is too large');
     parts.push(part);
   }
-  const parsed: unknown = length === 0 ? {} : JSON.parse(Buffer.concat(parts).toString('utf8'));
-  if (typeof parsed !== 'object' || parsed === null)
-    throw new IsocenterError('BODY_INVALID', 'The request is not a JSON object');
-  return parsed as Record<string, unknown>;
+  if (length === 0) return {};
+  const parsed = parse(Buffer.concat(parts).toString('utf8'));
+  if (isObject(parsed)) return parsed;
+  throw new IsocenterError('BODY_INVALID', 'The request is not a JSON object');
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** HTTP status of an error, by its code; 500 for the others. */
+const STATUSES: Readonly<Record<string, number>> = {
+  BODY_INVALID: 400,
+  PARAMETER: 400,
+  UNKNOWN_COMMAND: 404,
+  UID_UNKNOWN: 404,
+  QUARANTINE_UNKNOWN: 404,
+  BODY_TOO_LARGE: 413,
+  NOT_READY: 503,
+};
+
+function refuse(response: ServerResponse, error: unknown): void {
+  reply(response, STATUSES[errorCode(error) ?? ''] ?? 500, failure(error));
 }
 
 function reply(response: ServerResponse, status: number, value: unknown): void {
@@ -185,22 +223,36 @@ function page(params: Record<string, unknown>): PageRequest {
   const limit = params['limit'];
   const after = params['after'];
   return {
-    limit: typeof limit === 'number' && limit > 0 ? Math.min(limit, 1000) : 1000,
+    limit: Number.isSafeInteger(limit) && Number(limit) > 0 ? Math.min(Number(limit), 1000) : 1000,
     ...(typeof after === 'string' ? { after } : {}),
   };
 }
 
 function text(params: Record<string, unknown>, name: string): string {
   const value = params[name];
-  if (typeof value !== 'string')
-    throw new IsocenterError('PARAMETER', `"${name}" is missing`, { exitCode: EXIT.usage });
-  return value;
+  if (typeof value === 'string') return value;
+  throw parameter(`"${name}" is missing`);
 }
 
-function texts(params: Record<string, unknown>, name: string): string[] {
-  const value = params[name];
-  if (!Array.isArray(value) || !value.every((item) => typeof item === 'string')) {
-    throw new IsocenterError('PARAMETER', `"${name}" is missing`, { exitCode: EXIT.usage });
-  }
-  return value;
+/** By absolute path: a relative one would start at the node's own folder. */
+function paths(params: Record<string, unknown>): string[] {
+  const value = params['paths'];
+  if (Array.isArray(value) && value.every((path) => typeof path === 'string' && isAbsolute(path)))
+    return value as string[];
+  throw parameter('"paths" is no list of absolute paths');
+}
+
+function filter(params: Record<string, unknown>): FindFilter {
+  const value = params['filter'];
+  const { level, keys } = isObject(value) ? value : {};
+  if (!LEVELS.has(level)) throw parameter('"filter.level" is none of the levels');
+  if (isObject(keys) && Object.values(keys).every((key) => typeof key === 'string'))
+    return { level: level as Level, keys: keys as Record<string, string> };
+  throw parameter('"filter.keys" is no object of texts');
+}
+
+const LEVELS: ReadonlySet<unknown> = new Set<Level>(['PATIENT', 'STUDY', 'SERIES', 'IMAGE']);
+
+function parameter(message: string): IsocenterError {
+  return new IsocenterError('PARAMETER', message, { exitCode: EXIT.usage });
 }
