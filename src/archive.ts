@@ -1,13 +1,14 @@
 import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { NodeApi, Shown, Status } from './admin/api';
 import { acquireLock, type Lock } from './catalog/sqlite/lock';
 import { setCatalogAside } from './catalog/sqlite/set-aside';
 import { SqliteCatalog } from './catalog/sqlite/catalog';
 import type { Catalog } from './catalog/types';
 import type { Config } from './config/config';
-import { errorMessage, EXIT, IsocenterError } from './errors';
+import { errorCode, errorMessage, EXIT, IsocenterError } from './errors';
 import type { NodeEventBus } from './events';
 import type { LogFn } from './log';
 import type { AssumedCharset } from './services/arrivals';
@@ -21,6 +22,10 @@ import { compileTitle } from './security/titles';
 import { FilesystemStore } from './store/filesystem';
 import type { Store } from './store/types';
 import { VERSION } from './version';
+
+/** How long a command that only looks waits for others that do so, in milliseconds, and how often it tries. */
+const READER_PATIENCE = 5000;
+const LOCK_INTERVAL = 50;
 
 /** What an archive keeps bytes and rows in. */
 export interface Adapters {
@@ -69,7 +74,7 @@ export class Archive {
   private readonly own = new Set<number>();
   private recovering: string | undefined = 'the store was not looked through yet';
   private recovery: Promise<RecoveryReport> | undefined;
-  private stopping = false;
+  private closing: Promise<void> | undefined;
 
   private constructor(options: ArchiveOptions, lock: Lock, receives: boolean) {
     const { config, log, events } = options;
@@ -102,11 +107,7 @@ export class Archive {
   static async open(options: ArchiveOptions, how: ArchiveUse = {}): Promise<Archive> {
     const { directory } = options.config.storage;
     await createDirectory(directory);
-    const lock = acquireLock(join(directory, 'lock'), {
-      pid: process.pid,
-      hostname: hostname(),
-      since: new Date().toISOString(),
-    });
+    const lock = await takeLock(join(directory, 'lock'), how.readOnly === true ? READER_PATIENCE : 0);
     try {
       if (how.freshCatalog === true) setCatalogAside(join(directory, 'catalog.sqlite'));
       const archive = new Archive(options, lock, how.readOnly !== true);
@@ -162,9 +163,13 @@ export class Archive {
     return report;
   }
 
-  /** Ends in the order that keeps every promise: open files, records, settled marks, checkpoint, lock. */
-  async close(): Promise<void> {
-    this.stopping = true;
+  /** Ends in the order that keeps every promise: open files, records, settled marks, checkpoint, lock. Idempotent. */
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
     await this.recovery?.catch(() => undefined);
     await this.exchanger.idle();
     try {
@@ -216,7 +221,7 @@ export class Archive {
   }
 
   private isStopping(): boolean {
-    return this.stopping;
+    return this.closing !== undefined;
   }
 
   /** What came before has its place before anything is added or moved. */
@@ -291,13 +296,35 @@ function filesAndSqlite({ directory, reserve }: Config['storage'], receives: boo
   };
 }
 
+/** Waits so many milliseconds for another process that has the store. @throws IsocenterError `STORE_LOCKED` */
+async function takeLock(path: string, patience: number): Promise<Lock> {
+  const since = new Date().toISOString();
+  for (let waited = 0; ; waited += LOCK_INTERVAL) {
+    try {
+      return acquireLock(path, { pid: process.pid, hostname: hostname(), since });
+    } catch (error) {
+      if (errorCode(error) !== 'STORE_LOCKED' || waited >= patience) throw error;
+    }
+    await setTimeout(LOCK_INTERVAL);
+  }
+}
+
+/** Only the last folder of the path: a missing one above it is a volume that isn't mounted, or a typing error. */
 async function createDirectory(directory: string): Promise<void> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await mkdir(directory, { mode: 0o700 });
   } catch (error) {
-    throw new IsocenterError('STORE_UNWRITABLE', `The storage directory can't be created: ${directory}`, {
-      hint: 'create it and make this user its owner, or change storage.directory',
-      cause: error,
-    });
+    if (errorCode(error) === 'EEXIST') return;
+    const parent = errorCode(error) === 'ENOENT';
+    throw new IsocenterError(
+      'STORE_UNWRITABLE',
+      `The storage directory can't be created: ${directory}${parent ? ` (${dirname(directory)} does not exist)` : ''}`,
+      {
+        hint: parent
+          ? 'mount the volume or make that folder, or change storage.directory'
+          : 'create it and make this user its owner, or change storage.directory',
+        cause: error,
+      },
+    );
   }
 }

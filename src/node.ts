@@ -6,7 +6,7 @@ import { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME } from './dicom/u
 import { COMMAND } from './dimse/operations';
 import { Session } from './dimse/session';
 import type { ServiceEntry } from './dimse/types';
-import { errorMessage } from './errors';
+import { errorMessage, IsocenterError } from './errors';
 import { NodeEventBus } from './events';
 import type { Logger } from './log';
 import { Listener } from './net/listener';
@@ -28,7 +28,10 @@ const ABORT_GRACE = 1_000;
 const PROGRESS_TIME = 10_000;
 
 export interface IsocenterNode {
-  /** Listens, then looks through the store; resolves when the node is ready. */
+  /**
+   * Listens, then looks through the store; resolves when the node is ready.
+   * @throws IsocenterError `NODE_STOPPED` where `stop` was called meanwhile, and has ended.
+   */
   start(): Promise<{ readonly port: number }>;
   /** Graceful: running operations end within 30 s, new callers get 2/3/1. Idempotent. */
   stop(): Promise<void>;
@@ -175,10 +178,12 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
     });
     try {
       const opened = archive;
+      requireGoingOn();
       // A name server that hangs must not hold up the callers that are known by address.
       void names.start();
       listener = open(opened);
       const { port } = await listener.listen();
+      requireGoingOn();
       control = new ControlServer(
         join(config.storage.directory, 'control.sock'),
         opened.api({ unavailable, associations: () => listener?.associations().length ?? 0 }),
@@ -191,6 +196,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
         log,
       );
       await control.listen();
+      requireGoingOn();
       log('info', 'listening', {
         host: config.listen.host,
         port,
@@ -201,8 +207,15 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
       return { port };
     } catch (error) {
       await stop();
+      // Whoever stopped it before it had begun didn't find the archive.
+      await archive.close();
       throw error;
     }
+  }
+
+  function requireGoingOn(): void {
+    if (stopping !== undefined)
+      throw new IsocenterError('NODE_STOPPED', 'The node was stopped while it started');
   }
 
   async function recover(opened: Archive): Promise<void> {
@@ -216,6 +229,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
         count: sofar.adopted,
       });
     });
+    requireGoingOn();
     const { adopted, removed, quarantined, missing } = report;
     if (adopted + removed + quarantined + missing > 0) {
       log(

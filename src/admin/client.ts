@@ -3,7 +3,7 @@ import { relative } from 'node:path';
 import type { FindFilter } from '../catalog/types';
 import { errorCode, EXIT, IsocenterError, type ExitCode } from '../errors';
 import type { ImportEvent } from '../services/import';
-import type { NodeApi, PageRequest } from './api';
+import type { NodeApi, PageRequest, Status } from './api';
 
 interface Reply {
   readonly result?: unknown;
@@ -26,13 +26,12 @@ export class ControlClient implements NodeApi {
     this.path = fromHere.length < path.length ? fromHere : path;
   }
 
-  /** Whether a node answers there. */
-  async reachable(): Promise<boolean> {
+  /** What the node that answers there says of itself; undefined where none does. */
+  async probe(): Promise<Status | undefined> {
     try {
-      await this.status();
-      return true;
+      return await this.status();
     } catch (error) {
-      if (errorCode(error) === 'NOT_RUNNING') return false;
+      if (errorCode(error) === 'NOT_RUNNING') return undefined;
       throw error;
     }
   }

@@ -20,7 +20,12 @@ export async function withNode<T>(
 ): Promise<T> {
   const { config } = loadConfig(context.configFile(), process.env);
   const client = new ControlClient(join(config.storage.directory, 'control.sock'));
-  if (await client.reachable()) return command(client);
+  const running = await client.probe();
+  if (running !== undefined) {
+    if (use === 'read' && running.unavailable !== undefined)
+      say(`isocenter: ${running.unavailable}; what it will find may be missing here`);
+    return command(client);
+  }
   return withArchive(config, use === 'read' ? { readOnly: true } : {}, async (archive) => {
     if (use === 'write') await recoverAloud(archive);
     else if (await archive.needsRecovery()) {

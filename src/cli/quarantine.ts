@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { EXIT, IsocenterError, type ExitCode } from '../errors';
+import { printable } from '../printable';
 import { type CommandContext, examples } from './command';
 import { withErrors } from './errors';
 import { printPages } from './find';
@@ -38,7 +39,7 @@ export function register(program: Command, context: CommandContext): void {
           else
             writeData(
               Object.entries(entry)
-                .map(([key, value]) => `${key}: ${String(value ?? '')}\n`)
+                .map(([key, value]) => `${key}: ${printable(String(value ?? ''), 4096)}\n`)
                 .join(''),
             );
         }),

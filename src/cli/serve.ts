@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load';
 import { problemLines } from '../config/problems';
-import { errorMessage, EXIT, type ExitCode } from '../errors';
+import { errorCode, errorMessage, EXIT, type ExitCode } from '../errors';
 import { createLogger } from '../log';
 import { createNode } from '../node';
 import { type CommandContext, examples } from './command';
@@ -62,7 +62,10 @@ async function serve(context: CommandContext): Promise<ExitCode> {
     });
   });
   try {
-    await node.start();
+    await node.start().catch((error: unknown) => {
+      // Asked to stop before it was ready: that is no failure.
+      if (errorCode(error) !== 'NODE_STOPPED') throw error;
+    });
     return await ended;
   } finally {
     await logger.close();

@@ -104,7 +104,7 @@ describe('the socket', () => {
     await new Promise((resolve) => dead.close(resolve));
     fs.writeFileSync(socket, '');
     await start();
-    expect(await client.reachable()).toBe(true);
+    expect(await client.probe()).toEqual(STATUS);
   });
 
   it('with a path too long says which key mends it', async () => {
@@ -178,7 +178,7 @@ describe('requests that are none', () => {
     const answer = await ask('POST', url, body);
     expect(answer.status).toBe(expected);
     expect(JSON.parse(answer.body)).toMatchObject({ error: { code } });
-    expect(await client.reachable()).toBe(true);
+    expect(await client.probe()).toEqual(STATUS);
   });
 
   it('a body without end is refused', async () => {
@@ -186,7 +186,7 @@ describe('requests that are none', () => {
     const answer = await ask('POST', '/api/show', JSON.stringify({ uid: 'x'.repeat(2 ** 20) }));
     expect(answer.status).toBe(413);
     expect(JSON.parse(answer.body)).toMatchObject({ error: { code: 'BODY_TOO_LARGE' } });
-    expect(await client.reachable()).toBe(true);
+    expect(await client.probe()).toEqual(STATUS);
   });
 
   it('garbage instead of HTTP harms nobody', async () => {
@@ -196,7 +196,7 @@ describe('requests that are none', () => {
     raw.resume();
     raw.write('\x00\x01\x02 not HTTP at all\r\n\r\n');
     await new Promise((resolve) => raw.on('close', resolve));
-    expect(await client.reachable()).toBe(true);
+    expect(await client.probe()).toEqual(STATUS);
   });
 
   it('pages are bounded', async () => {
@@ -215,14 +215,14 @@ describe('requests that are none', () => {
 
 describe('ControlClient', () => {
   it('knows when nothing runs', async () => {
-    expect(await client.reachable()).toBe(false);
+    expect(await client.probe()).toBeUndefined();
     expect(await thrown(client.status())).toMatchObject({ code: 'NOT_RUNNING', exitCode: EXIT.notRunning });
     const dead = net.createServer();
     await new Promise<void>((resolve) => dead.listen(socket, resolve));
     fs.renameSync(socket, `${socket}.kept`);
     await new Promise((resolve) => dead.close(resolve));
     fs.renameSync(`${socket}.kept`, socket);
-    expect(await client.reachable()).toBe(false);
+    expect(await client.probe()).toBeUndefined();
   });
 
   it('hands on results, pages and their ends', async () => {
