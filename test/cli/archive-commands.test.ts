@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import type { NodeApi } from '../../src/admin/api';
+import { ControlServer } from '../../src/admin/server';
 import { rowsOf } from '../support/catalog-view';
 import { imageObject, part10, UID_ROOT, type ObjectFields, type SentObject } from '../support/data-sets';
 import { PlainScu } from '../support/ledger-scu';
@@ -372,6 +374,30 @@ describe('commands that write', () => {
     expect(damaged.stdout).toMatch(/^3 files in \d+ segments catalogued, 1 in quarantine, /);
     expect(damaged.stderr).toMatch(/quarantine list/);
   });
+});
+
+it('a reader of a node that is still looking its store through says what may be missing', async () => {
+  const folder = await makeFolder();
+  const file = await writeConfig(folder);
+  fs.mkdirSync(path.join(folder, 'data'));
+  const api = {
+    status: () => Promise.resolve({ unavailable: 'the store is being looked through' }),
+    find: () => Promise.resolve({ rows: [{ PatientID: 'P1' }], next: undefined }),
+  };
+  const server = new ControlServer(
+    path.join(folder, 'data', 'control.sock'),
+    api as unknown as NodeApi,
+    { ready: () => undefined },
+    () => undefined,
+  );
+  await server.listen();
+  expect(await isocenter(['find', 'patients', '--json', '--config', file])).toMatchObject({
+    code: 0,
+    stdout: '{"PatientID":"P1"}\n',
+    stderr: 'isocenter: the store is being looked through; what it will find may be missing here\n',
+  });
+  await server.close();
+  await removeFolder(folder);
 });
 
 describe('without a store', () => {
