@@ -1,9 +1,9 @@
 import { request, type IncomingMessage } from 'node:http';
-import { relative } from 'node:path';
 import type { FindFilter } from '../catalog/types';
 import { errorCode, EXIT, IsocenterError, type ExitCode } from '../errors';
 import type { ImportEvent } from '../services/import';
 import type { NodeApi, PageRequest, Status } from './api';
+import { socketPath } from './socket-path';
 
 interface Reply {
   readonly result?: unknown;
@@ -19,11 +19,10 @@ interface Reply {
 
 /** `NodeApi` of a running node, over its control socket. */
 export class ControlClient implements NodeApi {
-  private readonly path: string;
+  private readonly path: string | undefined;
 
   constructor(path: string) {
-    const fromHere = relative(process.cwd(), path);
-    this.path = fromHere.length < path.length ? fromHere : path;
+    this.path = socketPath(path);
   }
 
   /** What the node that answers there says of itself; undefined where none does. */
@@ -74,10 +73,13 @@ export class ControlClient implements NodeApi {
   }
 
   private send(method: string, params: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
+    const { path } = this;
+    // No node could listen there either.
+    if (path === undefined) return Promise.reject(notRunning());
     return new Promise((resolve, reject) => {
       const outgoing = request(
         {
-          socketPath: this.path,
+          socketPath: path,
           path: `/api/${method}`,
           method: 'POST',
           headers: { 'content-type': 'application/json' },
@@ -121,10 +123,7 @@ function unreachable(error: Error): Error {
   switch (errorCode(error)) {
     case 'ENOENT':
     case 'ECONNREFUSED':
-      return new IsocenterError('NOT_RUNNING', 'No node runs on this store', {
-        exitCode: EXIT.notRunning,
-        hint: 'npm start',
-      });
+      return notRunning();
     case 'EACCES':
     case 'EPERM':
       return new IsocenterError('NODE_FOREIGN', 'The node on this store is run by another user', {
@@ -137,6 +136,13 @@ function unreachable(error: Error): Error {
     default:
       return error;
   }
+}
+
+function notRunning(): IsocenterError {
+  return new IsocenterError('NOT_RUNNING', 'No node runs on this store', {
+    exitCode: EXIT.notRunning,
+    hint: 'npm start',
+  });
 }
 
 function nodeGone(cause?: unknown): IsocenterError {

@@ -1,16 +1,14 @@
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { isAbsolute, relative } from 'node:path';
+import { isAbsolute } from 'node:path';
 import type { FindFilter, Level } from '../catalog/types';
 import { EXIT, IsocenterError, errorCode, errorMessage } from '../errors';
 import type { LogFn } from '../log';
 import type { NodeApi, PageRequest } from './api';
+import { SOCKET_PATH_LIMIT, socketPath } from './socket-path';
 
 /** Requests are small; anything larger is no command of ours. */
 const BODY_LIMIT = 1 << 20;
-
-/** sun_path of Linux holds 108 bytes with its end mark. */
-const SOCKET_PATH_LIMIT = 107;
 
 type Handler = (
   api: NodeApi,
@@ -61,10 +59,8 @@ export class ControlServer {
 
   /** @throws IsocenterError `SOCKET_PATH` when the path is too long for a socket. */
   async listen(): Promise<void> {
-    // A path from here is often the shorter one.
-    const fromHere = relative(process.cwd(), this.path);
-    const short = fromHere.length < this.path.length ? fromHere : this.path;
-    if (Buffer.byteLength(short) > SOCKET_PATH_LIMIT) {
+    const short = socketPath(this.path);
+    if (short === undefined) {
       throw new IsocenterError(
         'SOCKET_PATH',
         `The path of the control socket is longer than ${SOCKET_PATH_LIMIT} bytes: ${this.path}`,

@@ -116,6 +116,8 @@ describe('the socket', () => {
       exitCode: EXIT.configuration,
       hint: expect.stringMatching(/storage\.directory/) as string,
     });
+    // Nothing can run there, so nothing does.
+    expect(await new ControlClient(deep).probe()).toBeUndefined();
   });
 
   it('in a folder that is not there says so', async () => {

@@ -424,6 +424,37 @@ describe('without a store', () => {
   });
 });
 
+it('import that is interrupted ends with 130, and the same command goes on from there', async () => {
+  node = await filled();
+  const folder = path.join(sources, 'many');
+  fs.mkdirSync(folder);
+  for (let index = 0; index < 600; index++) {
+    const SOPInstanceUID = `${STUDY}.7.${index}`;
+    fs.writeFileSync(path.join(folder, String(index)), part10(object({ SOPInstanceUID, size: 0 })));
+  }
+  const command = path.join(__dirname, '../../scripts/isocenter');
+  const child = spawn(process.execPath, [command, 'import', folder, '--json', '--config', node.configFile]);
+  let stderr = '';
+  let stdout = '';
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stdout.on('data', (chunk: Buffer) => {
+    if (stdout === '') child.kill('SIGINT');
+    stdout += chunk.toString();
+  });
+  expect(await new Promise((resolve) => child.on('close', resolve))).toBe(130);
+  expect(stderr).toBe('isocenter: interrupted; the same command goes on from here\n');
+  const last = rowsOf(stdout).at(-1) as unknown as { summary: { stored: number }; interrupted: boolean };
+  expect(last.interrupted).toBe(true);
+  expect(last.summary.stored).toBeLessThan(600);
+  expect(await call('import', folder)).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/ 0 in quarantine, 0 skipped, 0 failed\n$/) as string,
+  });
+  expect(await data('find', 'patients', '--json', '-k', 'PatientID=TESTID')).toMatchObject([
+    { NumberOfPatientRelatedInstances: 600 },
+  ]);
+});
+
 function isocenterIn(folder: string, ...args: string[]): Promise<{ code: number | null; stdout: string }> {
   return new Promise((resolve) => {
     const command = path.join(__dirname, '../../scripts/isocenter');
