@@ -15,4 +15,10 @@ export interface Peer {
   readonly defaultCharset?: string;
   /** `false` refuses transfer syntaxes that are not in the table. */
   readonly unknownSyntaxes: boolean;
+  /** Its queries may leave out the unique keys of upper levels, and name keys of lower ones, which are ignored then. */
+  readonly lenient?: boolean;
+  /** Character set of answers to it: a defined term, or several joined by `\`. Default: that of its request. */
+  readonly charset?: string;
+  /** `findMatches` of this remote, where it differs from the node's; 0 = no limit. */
+  readonly findMatches?: number;
 }

@@ -16,6 +16,9 @@ export interface RemoteConfig {
   readonly defaultCharset?: string;
   readonly unknownSyntaxes: boolean;
   readonly duplicates?: 'refuse' | 'replace';
+  readonly charset?: string;
+  readonly lenient?: boolean;
+  readonly findMatches?: number;
 }
 
 /** The effective configuration: validated, defaults filled in, paths absolute, frozen to the bottom. Durations are in ms, sizes in bytes. */
@@ -41,6 +44,8 @@ export interface Config {
     readonly associations: number;
     readonly associationsPerRemote: number;
     readonly pduLength: number;
+    /** 0 = no limit. */
+    readonly findMatches: number;
   };
   readonly timeouts: {
     readonly association: number;

@@ -85,7 +85,7 @@ function build(file: string, draft: Draft): Config {
   const [first = 'ISOCENTER', ...others] = need(draft, 'aeTitles');
   const { host, port } = need(draft, 'listen');
   const storage = need(draft, 'storage');
-  const { associations, associationsPerRemote, pduLength } = need(draft, 'limits');
+  const { associations, associationsPerRemote, pduLength, findMatches } = need(draft, 'limits');
   const { association, idle, response, writeStall } = need(draft, 'timeouts');
   const { file: logFile, ...log } = need(draft, 'log');
   return {
@@ -96,7 +96,7 @@ function build(file: string, draft: Draft): Config {
     storage: { ...storage, directory: resolve(folder, storage.directory) },
     access: need(draft, 'access'),
     remotes: draft.remotes.map(buildRemote),
-    limits: { associations, associationsPerRemote, pduLength },
+    limits: { associations, associationsPerRemote, pduLength, findMatches },
     timeouts: { association, idle, response, writeStall },
     log: { ...log, ...(logFile === undefined ? {} : { file: resolve(folder, logFile) }) },
   };
@@ -105,6 +105,7 @@ function build(file: string, draft: Draft): Config {
 function buildRemote(remote: ParsedRemote): RemoteConfig {
   const { name, aeTitle, host, port, allow, calledAeTitle, defaultCharset, unknownSyntaxes, duplicates } =
     remote;
+  const { charset, lenient, findMatches } = remote;
   return {
     name,
     aeTitle,
@@ -115,5 +116,8 @@ function buildRemote(remote: ParsedRemote): RemoteConfig {
     ...(calledAeTitle === undefined ? {} : { calledAeTitle }),
     ...(defaultCharset === undefined ? {} : { defaultCharset }),
     ...(duplicates === undefined ? {} : { duplicates }),
+    ...(charset === undefined ? {} : { charset }),
+    ...(lenient === undefined ? {} : { lenient }),
+    ...(findMatches === undefined ? {} : { findMatches }),
   };
 }

@@ -89,7 +89,9 @@ const limits = z.strictObject({
   pduLength: value(read.size(4096, 1_048_576))
     .default(131_072)
     .describe('Largest P-DATA PDU, in bytes, that is announced and taken.'),
-  findMatches: unbuilt(value(read.integer(0, 1_000_000_000)), 'Most matches of a C-FIND; 0 = no limit.'),
+  findMatches: value(read.integer(0, 1_000_000_000))
+    .default(0)
+    .describe('Most matches of a C-FIND: a query that has more is refused (A700), never cut; 0 = no limit.'),
 });
 
 const timeouts = z.strictObject({
@@ -152,9 +154,19 @@ export const remote = z.strictObject({
   ),
   certificate: refused('Certificate that it has to show.', 'nobody would check it; take the key out'),
   user: refused('User identity that it has to give.', 'nobody would check it; take the key out'),
-  charset: unbuilt(value(read.characterSet), 'Character set of answers to it.'),
-  lenient: unbuilt(value(read.truth), 'Be lenient with its queries.'),
-  findMatches: unbuilt(value(read.integer(0, 1_000_000_000)), 'As limits.findMatches, for this remote.'),
+  charset: value(read.characterSet)
+    .optional()
+    .describe(
+      'Character set of answers to it, instead of that of its request; where it can not hold a value, ISO_IR 192.',
+    ),
+  lenient: value(read.truth)
+    .optional()
+    .describe(
+      'true answers its queries without the unique keys of upper levels, and with keys of lower ones.',
+    ),
+  findMatches: value(read.integer(0, 1_000_000_000))
+    .optional()
+    .describe('As limits.findMatches, for this remote.'),
   destinations: unbuilt(list(read.text), 'Remotes that it may name as C-MOVE destination.'),
   associations: unbuilt(value(read.integer(1, 10_000)), 'As limits.associationsPerRemote, for this remote.'),
   transcode: unbuilt(value(read.text), 'Transfer syntax that it is sent.'),

@@ -44,7 +44,18 @@ export function effective(config: Config): Record<string, unknown> {
 
 function remoteKeys(remote: RemoteConfig): Record<string, unknown> {
   const { aeTitle, hosts, port, allow, calledAeTitle, defaultCharset, unknownSyntaxes, duplicates } = remote;
-  const keys = { port, allow, calledAeTitle, defaultCharset, unknownSyntaxes, duplicates };
+  const { charset, lenient, findMatches } = remote;
+  const keys = {
+    port,
+    allow,
+    calledAeTitle,
+    defaultCharset,
+    unknownSyntaxes,
+    duplicates,
+    charset,
+    lenient,
+    findMatches,
+  };
   const set = Object.entries(keys).filter(([, value]) => value !== undefined);
   return { aeTitle, host: hosts.length === 1 ? hosts[0] : hosts, ...Object.fromEntries(set) };
 }

@@ -17,6 +17,9 @@ export interface AccessRemote {
   readonly defaultCharset?: string;
   readonly unknownSyntaxes: boolean;
   readonly duplicates?: 'refuse' | 'replace';
+  readonly charset?: string;
+  readonly lenient?: boolean;
+  readonly findMatches?: number;
 }
 
 export interface AccessOptions {
@@ -108,6 +111,9 @@ function compileRule(remote: AccessRemote, addressesOf: (name: string) => readon
       unknownSyntaxes: remote.unknownSyntaxes,
       ...(remote.duplicates === undefined ? {} : { duplicates: remote.duplicates }),
       ...(remote.defaultCharset === undefined ? {} : { defaultCharset: remote.defaultCharset }),
+      ...(remote.charset === undefined ? {} : { charset: remote.charset }),
+      ...(remote.lenient === undefined ? {} : { lenient: remote.lenient }),
+      ...(remote.findMatches === undefined ? {} : { findMatches: remote.findMatches }),
     },
   };
 }

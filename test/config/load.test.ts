@@ -79,8 +79,6 @@ log:      { level: info, format: text }
     const { config, warnings } = parseConfig('f.yaml', sample.replace(/ {2}tls:\n( {4}.*\n)+/, ''), {});
     expect(problemLines('f.yaml', warnings)).toEqual([
       'f.yaml:16:63: remotes.pacs.tls: tls has no effect in this version',
-      'f.yaml:16:107: remotes.pacs.charset: charset has no effect in this version',
-      'f.yaml:18:78: limits.findMatches: findMatches has no effect in this version',
       'f.yaml:19:75: timeouts.pending: pending has no effect in this version',
       'f.yaml:20:1: admin: admin has no effect in this version',
     ]);
@@ -96,6 +94,21 @@ log:      { level: info, format: text }
       response: 120_000,
       writeStall: 60_000,
     });
+  });
+});
+
+describe('keys for queries', () => {
+  it('are handed on, and stay away where they are not set', () => {
+    const config = configOf(`version: 1
+limits: { findMatches: 5000 }
+remotes:
+  a: { aeTitle: A, host: 10.0.0.1, charset: 'ISO_IR 100', lenient: true, findMatches: 10 }
+  b: { aeTitle: B, host: 10.0.0.2 }`);
+    expect(config.limits.findMatches).toBe(5000);
+    expect(config.remotes[0]).toMatchObject({ charset: 'ISO_IR 100', lenient: true, findMatches: 10 });
+    for (const key of ['charset', 'lenient', 'findMatches'])
+      expect(config.remotes[1]).not.toHaveProperty(key);
+    expect(configOf('version: 1').limits.findMatches).toBe(0);
   });
 });
 

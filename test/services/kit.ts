@@ -200,7 +200,7 @@ export function configFor(directory: string, options: OpenOptions = {}): Config 
       unknownSyntaxes: true,
       ...remote,
     })),
-    limits: { associations: 200, associationsPerRemote: 100, pduLength: 131072 },
+    limits: { associations: 200, associationsPerRemote: 100, pduLength: 131072, findMatches: 0 },
     timeouts: { association: 2000, idle: 30000, response: 30000, writeStall: 10000 },
     log: { level: 'info', format: 'text', size: 1e6, count: 1 },
   };
