@@ -85,7 +85,7 @@ export class Archive {
     this.catalog = catalog;
     this.assumed = assumedBy(config);
     this.exchanger = new Exchanger(this.store, this.catalog, this.assumed);
-    this.duplicates = new Duplicates(this.store, this.catalog, this.exchanger, events);
+    this.duplicates = new Duplicates(this.store, this.catalog, this.exchanger, this.assumed, events);
     this.quarantine = new Quarantine(this.store, this.catalog, this.exchanger, this.assumed, events);
     this.ingest = new Ingest({
       store: this.store,

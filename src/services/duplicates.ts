@@ -4,11 +4,20 @@ import { transferSyntax } from '../dicom/uids';
 import { errorCode, errorMessage, IsocenterError } from '../errors';
 import type { NodeEventBus } from '../events';
 import type { FileCheck, Store } from '../store/types';
-import { quarantineDecision, quarantineEntry, unreadableEntry } from './arrivals';
+import {
+  quarantineDecision,
+  quarantineEntry,
+  readArrival,
+  unreadableEntry,
+  type AssumedCharset,
+} from './arrivals';
 import type { Exchanger } from './exchange';
 
-/** `duplicates` of the configuration; `decided`: a replacement whose decision is on file already. */
-export type DuplicatePolicy = 'refuse' | 'replace' | 'decided';
+/**
+ * `duplicates` of the configuration; `decided`: a replacement whose decision is on file already; `precedes`: the arrival was there first,
+ * and the one in place is to be refused.
+ */
+export type DuplicatePolicy = 'refuse' | 'replace' | 'decided' | 'precedes';
 
 /** What is to be done with an arrival whose SOP Instance UID is taken. */
 export type Settled =
@@ -16,24 +25,34 @@ export type Settled =
   | { readonly kind: 'same' }
   /** It is in quarantine now. */
   | { readonly kind: 'refused' }
-  /** The held copy was damaged; this one stands in its place now. */
-  | { readonly kind: 'mended' }
+  /** It stands in the place of the held one, which was damaged or has come later. */
+  | { readonly kind: 'exchanged' }
   /** Another one is in place by now: record it again. */
   | { readonly kind: 'again' }
   /** Record it in place of this arrival. */
   | { readonly kind: 'replace'; readonly arrivalId: string };
+
+const REFUSED = 'other bytes under a SOP Instance UID that is held';
 
 /** ST-10: the rule for a second instance with a SOP Instance UID that is held already. */
 export class Duplicates {
   private readonly store: Store;
   private readonly catalog: Catalog;
   private readonly exchanger: Exchanger;
+  private readonly assumed: AssumedCharset;
   private readonly events: NodeEventBus;
 
-  constructor(store: Store, catalog: Catalog, exchanger: Exchanger, events: NodeEventBus) {
+  constructor(
+    store: Store,
+    catalog: Catalog,
+    exchanger: Exchanger,
+    assumed: AssumedCharset,
+    events: NodeEventBus,
+  ) {
     this.store = store;
     this.catalog = catalog;
     this.exchanger = exchanger;
+    this.assumed = assumed;
     this.events = events;
   }
 
@@ -46,12 +65,7 @@ export class Duplicates {
     // Success for a resend promises that the copy held is whole: look at it, not at its row.
     const damage = await this.damageOf(current, arrival);
     if (damage !== undefined) {
-      return this.exchanger.exclusive(async () => {
-        const [held] = await this.catalog.locate(current.SOPInstanceUID);
-        if (held?.arrivalId !== current.arrivalId) return { kind: 'again' };
-        await this.mend(arrival, current, damage);
-        return { kind: 'mended' };
-      });
+      return this.exchangeWhile(current, () => this.mend(arrival, current, damage));
     }
     // Two versions may well be alike, with another one between them.
     if (policy === 'decided') return { kind: 'replace', arrivalId: current.arrivalId };
@@ -66,8 +80,19 @@ export class Duplicates {
       });
       return { kind: 'replace', arrivalId: current.arrivalId };
     }
+    if (policy === 'precedes') return this.exchangeWhile(current, () => this.precede(arrival, current));
     await this.refuse(arrival, current);
     return { kind: 'refused' };
+  }
+
+  /** Exchanges the held one, if it is still in place when its turn comes. */
+  private exchangeWhile(current: InstanceLocation, exchange: () => Promise<void>): Promise<Settled> {
+    return this.exchanger.exclusive(async () => {
+      const [held] = await this.catalog.locate(current.SOPInstanceUID);
+      if (held?.arrivalId !== current.arrivalId) return { kind: 'again' };
+      await exchange();
+      return { kind: 'exchanged' };
+    });
   }
 
   /** Why the copy held can't be trusted, or undefined. */
@@ -107,12 +132,7 @@ export class Duplicates {
   }
 
   private async refuse(arrival: Arrival, current: InstanceLocation): Promise<void> {
-    const entry = quarantineEntry(
-      arrival,
-      'duplicate',
-      'other bytes under a SOP Instance UID that is held',
-      current.arrivalId,
-    );
+    const entry = quarantineEntry(arrival, 'duplicate', REFUSED, current.arrivalId);
     if (!(await this.catalog.addQuarantine(entry))) {
       // The same bytes were refused before and are kept once.
       await this.store.remove(arrival.arrivalId);
@@ -133,16 +153,7 @@ export class Duplicates {
         { hint: 'restart the node: it moves the file when it starts', cause: error },
       );
     }
-    this.events.emit('alert', {
-      code: 'DUPLICATE_DIFFERS',
-      message:
-        'Other bytes came under a SOP Instance UID that is held; the first stays. Look with "isocenter quarantine list".',
-      details: {
-        SOPInstanceUID: arrival.header.SOPInstanceUID,
-        arrivalId: arrival.arrivalId,
-        sourceAETitle: arrival.sourceAETitle,
-      },
-    });
+    this.alertRefused(arrival);
   }
 
   private async mend(arrival: Arrival, current: InstanceLocation, detail: string): Promise<void> {
@@ -161,6 +172,28 @@ export class Duplicates {
       code: 'FILE_DAMAGED',
       message: `A stored file was not whole (${detail}); a resend has taken its place. Check the disk.`,
       details: { SOPInstanceUID: current.SOPInstanceUID, arrivalId: current.arrivalId },
+    });
+  }
+
+  /** What `refuse` would have done to the held one, had it come second as its seal says. */
+  private async precede(arrival: Arrival, current: InstanceLocation): Promise<void> {
+    const held = await readArrival(this.store, current.arrivalId, this.assumed);
+    await this.exchanger.exchange({
+      leaves: current.arrivalId,
+      comes: arrival,
+      quarantined: quarantineEntry(held, 'duplicate', REFUSED, arrival.arrivalId),
+      release: undefined,
+      reason: 'it was sealed before the other one under its SOP Instance UID',
+    });
+    this.alertRefused(held);
+  }
+
+  private alertRefused({ header, arrivalId, sourceAETitle }: Arrival): void {
+    this.events.emit('alert', {
+      code: 'DUPLICATE_DIFFERS',
+      message:
+        'Other bytes came under a SOP Instance UID that is held; the first stays. Look with "isocenter quarantine list".',
+      details: { SOPInstanceUID: header.SOPInstanceUID, arrivalId, sourceAETitle },
     });
   }
 }

@@ -6,8 +6,9 @@ import { isStorableUid } from '../dicom/uids';
 import { DimseError, errorCode, errorMessage } from '../errors';
 import type { NodeEventBus } from '../events';
 import type { LogFn } from '../log';
-import type { ArrivalWriter, FileMeta, SealedFile, Store } from '../store/types';
+import type { ArrivalWriter, FileMeta, Store } from '../store/types';
 import type { Duplicates } from './duplicates';
+import { Turns } from './turns';
 
 const SOP_CLASS_UID = 0x00080016;
 const SOP_INSTANCE_UID = 0x00080018;
@@ -59,6 +60,7 @@ export interface IngestParts {
 export class Ingest {
   private readonly parts: IngestParts;
   private readonly waiting: (() => void)[] = [];
+  private readonly turns = new Turns();
   private recording = 0;
   private stoppedWhy: string | undefined;
 
@@ -104,17 +106,29 @@ export class Ingest {
   private async takeNow(candidate: Candidate): Promise<Taken> {
     const { meta } = candidate;
     const writer = await this.begin(meta);
-    let header: InstanceHeader;
-    let sealed: SealedFile;
-    let strippedGroupTwo: boolean;
+    const { header, strippedGroupTwo } = await this.orRevoke(writer, async () => {
+      const received = await receive(candidate, writer);
+      checkAgainstCommand(received.header, meta);
+      return received;
+    });
+    // So that of two arrivals under one UID the one sealed first is the one recorded first: recovery goes by the seals.
+    const { SOPInstanceUID } = header;
+    const turn = this.turns.begin(SOPInstanceUID);
+    if (turn !== undefined) await turn;
     try {
-      ({ header, strippedGroupTwo } = await receive(candidate, writer));
-      checkAgainstCommand(header, meta);
-      sealed = await writer.seal();
-    } catch (error) {
-      await this.revoke(writer, error);
-      throw this.asDimseError(error);
+      return { ...(await this.keep(writer, header, candidate)), strippedGroupTwo };
+    } finally {
+      this.turns.end(SOPInstanceUID);
     }
+  }
+
+  private async keep(
+    writer: ArrivalWriter,
+    header: InstanceHeader,
+    candidate: Candidate,
+  ): Promise<Omit<Taken, 'strippedGroupTwo'>> {
+    const { meta } = candidate;
+    const sealed = await this.orRevoke(writer, () => writer.seal());
     const arrival: Arrival = {
       arrivalId: sealed.arrivalId,
       segment: sealed.segment,
@@ -137,7 +151,17 @@ export class Ingest {
       bytes: arrival.dataSetLength,
       outcome,
     });
-    return { outcome, arrivalId: arrival.arrivalId, bytes: arrival.dataSetLength, strippedGroupTwo };
+    return { outcome, arrivalId: arrival.arrivalId, bytes: arrival.dataSetLength };
+  }
+
+  /** What fails before the row is posted takes the file away again. */
+  private async orRevoke<T>(writer: ArrivalWriter, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      await this.revoke(writer, error);
+      throw this.asDimseError(error);
+    }
   }
 
   private async begin(meta: FileMeta): Promise<ArrivalWriter> {
@@ -169,7 +193,7 @@ export class Ingest {
           writer.finish();
           throw new DimseError(0x0111, 'Other bytes under this SOP Instance UID: "quarantine list"');
         }
-        if (settled.kind === 'mended') return 'replaced';
+        if (settled.kind === 'exchanged') return 'replaced';
         if (settled.kind === 'again') {
           result = await this.parts.catalog.record(arrival);
           continue;

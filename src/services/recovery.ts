@@ -1,8 +1,8 @@
-import type { Arrival, Catalog, QuarantineEntry, QuarantineReason } from '../catalog/types';
+import type { Arrival, Catalog, InstanceLocation, QuarantineEntry, QuarantineReason } from '../catalog/types';
 import { errorCode, errorMessage, type DimseError } from '../errors';
 import type { NodeEventBus } from '../events';
 import type { LogFn } from '../log';
-import type { Decision, Store } from '../store/types';
+import type { Decision, SealedFile, Store } from '../store/types';
 import {
   headerOf,
   quarantineDecision,
@@ -11,7 +11,7 @@ import {
   unreadableEntry,
   type AssumedCharset,
 } from './arrivals';
-import type { Duplicates } from './duplicates';
+import type { DuplicatePolicy, Duplicates } from './duplicates';
 import { isNotWhole } from './exchange';
 import type { Ingest } from './ingest';
 import type { Quarantine } from './quarantine';
@@ -67,6 +67,8 @@ export class Recovery {
   private readonly decided = new Map<string, Decision>();
   /** Arrivals that were in place when another one replaced them. */
   private readonly displaced = new Set<string>();
+  /** Segments of this walk: elsewhere every file has long had its row. */
+  private readonly walked = new Set<number>();
 
   constructor(parts: RecoveryParts) {
     this.parts = parts;
@@ -112,6 +114,7 @@ export class Recovery {
     const { store, catalog } = this.parts;
     const rows = await catalog.arrivals(segment);
     const leftBefore = this.report.left;
+    this.walked.add(segment);
     for (const { arrivalId } of present ? await store.files(segment) : []) {
       if (rows.delete(arrivalId)) continue;
       if (this.parts.isStopping()) return;
@@ -183,20 +186,17 @@ export class Recovery {
     }
     // Cached pages prove nothing about the disk.
     await store.sync(arrivalId);
-    await this.record(arrival);
+    await this.record(arrival, check.file);
   }
 
   /** Ingest's rule for duplicates, except that a replacement which was decided on once is not decided again. */
-  private async record(arrival: Arrival): Promise<void> {
-    const { catalog, duplicates, store, policy } = this.parts;
+  private async record(arrival: Arrival, file: SealedFile): Promise<void> {
+    const { catalog, duplicates, store } = this.parts;
     let result = await catalog.record(arrival);
     while (result.kind === 'exists') {
       const { current } = result;
-      const settled = await duplicates.settle(
-        arrival,
-        current,
-        this.heldItsPlace(arrival.arrivalId) ? 'decided' : policy(),
-      );
+      const rule = await this.ruleFor(file, current);
+      const settled = await duplicates.settle(arrival, current, rule);
       if (settled.kind === 'same') {
         await store.remove(arrival.arrivalId);
         this.report.removed++;
@@ -206,10 +206,33 @@ export class Recovery {
         this.report.quarantined++;
         return;
       }
-      if (settled.kind === 'mended') break;
+      if (settled.kind === 'exchanged') {
+        // What it displaces was counted as adopted.
+        if (rule === 'precedes') this.report.adopted--;
+        if (rule === 'precedes') this.report.quarantined++;
+        break;
+      }
       result = await catalog.record(arrival, settled.kind === 'again' ? {} : { replaces: settled.arrivalId });
     }
     this.report.adopted++;
+  }
+
+  private async ruleFor(file: SealedFile, current: InstanceLocation): Promise<DuplicatePolicy> {
+    if (this.heldItsPlace(file.arrivalId)) return 'decided';
+    const policy = this.parts.policy();
+    if (policy === 'replace' || this.heldItsPlace(current.arrivalId)) return policy;
+    return (await this.wasSealedBefore(file, current.arrivalId)) ? 'precedes' : 'refuse';
+  }
+
+  /**
+   * Arrival ids are given when a file is begun, and a slow sender may begin first and end last. What ingest records first it seals
+   * first, so where the rows of both are lost the seals tell which of the two was answered.
+   */
+  private async wasSealedBefore(file: SealedFile, other: string): Promise<boolean> {
+    const check = await this.parts.store.check(other);
+    if (check.state !== 'sealed' || !this.walked.has(check.file.segment)) return false;
+    const { arrivedAt, ordinal } = check.file;
+    return file.arrivedAt < arrivedAt || (file.arrivedAt === arrivedAt && file.ordinal < ordinal);
   }
 
   /** Whether the arrival replaced another one, was released, or was itself replaced later: it isn't decided on again. */

@@ -6,6 +6,7 @@ import type { Durability } from './durability';
 import { storeFailure, StoreError, volumeIsGone } from './errors';
 import type { FileCalls } from './file-calls';
 import { encodeSeal, headerDigest, SEAL_LENGTH } from './seal';
+import type { SealClock } from './seal-clock';
 import type { Space } from './space';
 import type { ArrivalWriter, SealedFile } from './types';
 
@@ -26,13 +27,13 @@ export interface WriterParts {
   readonly calls: FileCalls;
   readonly durability: Durability;
   readonly space: Space;
+  readonly clock: SealClock;
 }
 
 /** Where the file goes and what it is called. */
 export interface ArrivalPlace {
   readonly arrivalId: string;
   readonly segment: number;
-  readonly arrivedAt: number;
   readonly folder: string;
   readonly path: string;
 }
@@ -219,8 +220,8 @@ export class FileArrivalWriter implements ArrivalWriter {
   }
 
   private async complete(): Promise<SealedFile> {
-    const { arrivalId, segment, arrivedAt } = this.place;
-    const { durability } = this.parts;
+    const { arrivalId, segment } = this.place;
+    const { durability, clock } = this.parts;
     if (this.work !== undefined) await this.work;
     this.throwFailure();
     const last = this.pending.length > 0 ? this.writePending() : undefined;
@@ -228,7 +229,7 @@ export class FileArrivalWriter implements ArrivalWriter {
     const file: SealedFile = {
       arrivalId,
       segment,
-      arrivedAt,
+      ...clock.next(),
       dataSetOffset: this.header.length,
       dataSetLength: this.length,
       sha256: dataSetDigest.toString('hex'),

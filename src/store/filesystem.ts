@@ -8,6 +8,7 @@ import { Durability } from './durability';
 import { StoreError, storeFailure } from './errors';
 import { fileCalls, type FileCalls } from './file-calls';
 import { type Layout, listFolder, look, make, type Place, prepareLayout } from './layout';
+import { SealClock } from './seal-clock';
 import { emptySeal } from './seal';
 import { type SegmentLimits, Segments } from './segments';
 import { type Reserve, Space } from './space';
@@ -59,6 +60,7 @@ export class FilesystemStore implements Store {
   private readonly calls: FileCalls;
   private readonly durability: Durability;
   private readonly freeSpace: Space;
+  private readonly clock: SealClock;
   private readonly listeners: {
     settled: ((segment: number) => void)[];
     opened: ((segment: number) => void)[];
@@ -72,6 +74,7 @@ export class FilesystemStore implements Store {
     this.options = options;
     this.calls = options.calls ?? fileCalls;
     this.durability = new Durability(this.calls);
+    this.clock = new SealClock(options.now ?? Date.now);
     this.freeSpace = new Space(this.calls, () => this.ready.layout.root, options.reserve);
   }
 
@@ -128,11 +131,15 @@ export class FilesystemStore implements Store {
     const place = {
       arrivalId,
       segment: segment.number,
-      arrivedAt: this.options.now?.() ?? Date.now(),
       folder: segment.folder,
       path: layout.pathOf(arrivalId, 'instances'),
     };
-    const parts = { calls: this.calls, durability: this.durability, space: this.freeSpace };
+    const parts = {
+      calls: this.calls,
+      durability: this.durability,
+      space: this.freeSpace,
+      clock: this.clock,
+    };
     return new FileArrivalWriter(parts, place, header, () => segments.release(segment));
   }
 

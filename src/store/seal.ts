@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
+import type { SealTime } from './seal-clock';
 
 /**
  * The seal: 128 bytes that close the file meta group as Private Information (0002,0102), PS3.10 7.1. Zeros until the
@@ -10,10 +11,10 @@ import { crc32 } from 'node:zlib';
  * |-------:|------:|---------|
  * |   0 |  1 | version, 1 |
  * |   1 |  1 | state, 1 = sealed |
- * |   2 |  2 | zeros |
+ * |   2 |  2 | count within the millisecond of the arrival time |
  * |   4 |  4 | CRC-32 of these 128 bytes with this field as zeros |
  * |   8 | 32 | arrival id, ASCII |
- * |  40 |  8 | arrival time, milliseconds since the epoch |
+ * |  40 |  8 | arrival time, milliseconds since the epoch: when the seal was made |
  * |  48 |  8 | offset of the data set in the file |
  * |  56 |  8 | length of the data set |
  * |  64 | 32 | SHA-256 of the data set |
@@ -26,9 +27,8 @@ const SEALED = 1;
 const ZEROS = Buffer.alloc(SEAL_LENGTH);
 const ID_LENGTH = 32;
 
-export interface Seal {
+export interface Seal extends SealTime {
   readonly arrivalId: string;
-  readonly arrivedAt: number;
   readonly dataSetOffset: number;
   readonly dataSetLength: number;
   /** Digests of 32 bytes. */
@@ -50,6 +50,7 @@ export function encodeSeal(seal: Seal): Buffer {
   const bytes = Buffer.alloc(SEAL_LENGTH);
   bytes.writeUInt8(VERSION, 0);
   bytes.writeUInt8(SEALED, 1);
+  bytes.writeUInt16LE(seal.ordinal, 2);
   bytes.write(seal.arrivalId, 8, ID_LENGTH, 'latin1');
   bytes.writeBigUInt64LE(BigInt(seal.arrivedAt), 40);
   bytes.writeBigUInt64LE(BigInt(seal.dataSetOffset), 48);
@@ -78,6 +79,7 @@ export function decodeSeal(bytes: Buffer): Seal | undefined {
   const seal: Seal = {
     arrivalId: bytes.toString('latin1', 8, 8 + ID_LENGTH),
     arrivedAt: arrivedAt ?? 0,
+    ordinal: bytes.readUInt16LE(2),
     dataSetOffset: dataSetOffset ?? 0,
     dataSetLength: dataSetLength ?? 0,
     dataSetDigest: Buffer.from(bytes.subarray(64, 96)),

@@ -83,6 +83,7 @@ async function checkOpen(calls: FileCalls, fd: number, arrivalId: string): Promi
     arrivalId,
     segment: parseArrivalId(arrivalId)?.segment ?? 0,
     arrivedAt: seal.arrivedAt,
+    ordinal: seal.ordinal,
     dataSetOffset: seal.dataSetOffset,
     dataSetLength: seal.dataSetLength,
     sha256: digest.toString('hex'),

@@ -14,8 +14,10 @@ export interface SealedFile {
   /** Sorts as text in arrival order; names the file. */
   readonly arrivalId: string;
   readonly segment: number;
-  /** Milliseconds since the epoch, as the clock stood at `begin`. */
+  /** Milliseconds since the epoch, as the clock stood when the seal was made. */
   readonly arrivedAt: number;
+  /** Together with `arrivedAt` the order in which files were sealed: a count within the millisecond. */
+  readonly ordinal: number;
   readonly dataSetOffset: number;
   readonly dataSetLength: number;
   /** SHA-256 of the data set, lower-case hexadecimal. */

@@ -182,15 +182,15 @@ describe('other bytes', () => {
     const late = object({ SOPInstanceUID: UID, seed: 1 });
     const early = object({ SOPInstanceUID: UID, seed: 2 });
     const gate = Promise.withResolvers<undefined>();
-    const sealing = Promise.withResolvers<undefined>();
+    const writing = Promise.withResolvers<undefined>();
     opened.steps.hook = ({ name }) => {
-      if (name !== 'writer.seal') return undefined;
-      sealing.resolve(undefined);
+      if (name !== 'writer.write') return undefined;
+      writing.resolve(undefined);
       opened.steps.hook = () => undefined;
       return gate.promise;
     };
     const taking = opened.take(early, REPLACE);
-    await sealing.promise;
+    await writing.promise;
     await opened.take(late);
     gate.resolve(undefined);
     await taking;

@@ -407,6 +407,30 @@ function hostileElements(seed: number): ReturnType<typeof imageElements> {
   ];
 }
 
+it('of two under one UID seals the second when the first has its row', async () => {
+  await open();
+  const recording = Promise.withResolvers<undefined>();
+  const goOn = Promise.withResolvers<undefined>();
+  opened.steps.hook = ({ name }) => {
+    if (name !== 'catalog.record') return undefined;
+    recording.resolve(undefined);
+    return goOn.promise;
+  };
+  const [first, second] = [1, 2].map((seed) => object({ SOPInstanceUID: '2.25.63', seed }));
+  const one = statusOf(opened.take(first!));
+  await recording.promise;
+  const two = statusOf(opened.take(second!));
+  const other = statusOf(opened.take(object()));
+  const seals = (): number => opened.steps.names.filter((name) => name === 'writer.seal').length;
+  while (seals() < 2) await new Promise((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect(seals()).toBe(2);
+  opened.steps.hook = () => undefined;
+  goOn.resolve(undefined);
+  expect(await Promise.all([one, two, other])).toEqual([0, 0x0111, 0]);
+  expect(seals()).toBe(3);
+});
+
 describe('more than the catalog takes', () => {
   it('waits without reading, and goes on in turn', async () => {
     await open();

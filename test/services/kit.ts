@@ -87,6 +87,7 @@ const READS: ReadonlySet<string> = new Set([
   'arrivals',
   'locate',
   'find',
+  'query',
   'conflicts',
   'counts',
   'quarantineEntry',

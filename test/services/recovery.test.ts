@@ -340,6 +340,37 @@ describe('duplicates met by recovery', () => {
     expect(await violations(directory, { current: [two], kept: [one] })).toEqual([]);
   });
 
+  it('the one that was answered stays, though the other had begun before it', async () => {
+    await killedAfter(async (opened) => {
+      const [writing, goOn, recording] = [0, 1, 2].map(() => Promise.withResolvers<undefined>());
+      let writes = 0;
+      opened.steps.hook = ({ name }) => {
+        if (name !== 'writer.write' || writes++ > 0) return undefined;
+        writing?.resolve(undefined);
+        return goOn?.promise;
+      };
+      void opened.take(one);
+      await writing?.promise;
+      await opened.take(two);
+      opened.steps.hook = ({ name }) => {
+        if (name !== 'catalog.record') return undefined;
+        recording?.resolve(undefined);
+        return new Promise(() => undefined);
+      };
+      goOn?.resolve(undefined);
+      await recording?.promise;
+    });
+    // A power cut takes the rows that were not synced.
+    for (const name of fs.readdirSync(directory)) {
+      if (name.startsWith('catalog.sqlite')) fs.rmSync(path.join(directory, name));
+    }
+    const next = await start();
+    expect(next.report).toMatchObject({ adopted: 1, quarantined: 1 });
+    expect(next.alerts.map(({ code }) => code)).toEqual(['DUPLICATE_DIFFERS']);
+    await next.abandon();
+    expect(await violations(directory, { current: [two], kept: [one] })).toEqual([]);
+  });
+
   it('a damaged held copy is mended by what is adopted', async () => {
     let arrivalId = '';
     await killedAfter(async (opened) => {
@@ -382,8 +413,8 @@ describe('files that are not to be trusted', () => {
 
   it('beside a resend that was stored meanwhile are forgotten', async () => {
     await killedAfter(async (opened) => {
-      await distrusted(opened, one);
       await opened.take(one);
+      await distrusted(opened, one);
     });
     await (await start()).abandon();
     expect(filesIn(directory, 'instances').size).toBe(1);

@@ -189,7 +189,7 @@ class World {
   /** Runs as far as the step, and waits there. */
   private async begin(
     { what, duplicates: policy }: Extract<Operation, { kind: 'begin' }>,
-    at = 'writer.seal',
+    at = 'writer.write',
   ): Promise<void> {
     const gate = Promise.withResolvers<undefined>();
     const reached = Promise.withResolvers<undefined>();

@@ -18,6 +18,7 @@ const seals = fc.record({
     })
     .map(({ segment, sequence }) => createArrivalId(segment, sequence)),
   arrivedAt: fc.maxSafeNat(),
+  ordinal: fc.nat(0xffff),
   dataSetOffset: fc.maxSafeNat(),
   dataSetLength: fc.maxSafeNat(),
   dataSetDigest: fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes)),
@@ -50,12 +51,13 @@ describe('seal', () => {
     const bytes = encodeSeal({
       arrivalId: '00000012-000345-0123456789abcdef',
       arrivedAt: 0x0102_0304_0506,
+      ordinal: 0x0708,
       dataSetOffset: 700,
       dataSetLength: 2 ** 40,
       dataSetDigest: Buffer.alloc(32, 0xaa),
       headerDigest: Buffer.alloc(32, 0xbb),
     });
-    expect([...bytes.subarray(0, 4)]).toEqual([1, 1, 0, 0]);
+    expect([...bytes.subarray(0, 4)]).toEqual([1, 1, 8, 7]);
     expect(bytes.toString('latin1', 8, 40)).toBe('00000012-000345-0123456789abcdef');
     expect(bytes.toString('hex', 40, 64)).toBe('0605040302010000' + 'bc02000000000000' + '0000000000010000');
     expect(bytes.toString('hex', 64)).toBe('aa'.repeat(32) + 'bb'.repeat(32));
