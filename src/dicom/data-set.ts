@@ -49,6 +49,11 @@ export class DataSetBuilder implements ElementVisitor {
     return this.bytes > this.maxBytes;
   }
 
+  /** What was collected, in bytes. */
+  get size(): number {
+    return this.bytes;
+  }
+
   get elements(): DataSet {
     return this.root;
   }

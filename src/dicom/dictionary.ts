@@ -77,6 +77,11 @@ export function tagOf(keyword: string): Tag | undefined {
   return dictionary().tags.get(keyword);
 }
 
+/** Every keyword, for whoever looks for the one that was meant. */
+export function keywords(): Iterable<string> {
+  return dictionary().tags.keys();
+}
+
 /** A tag as people write it: `(0008,0018)`. */
 export function formatTag(tag: Tag): string {
   const digits = tag.toString(16).toUpperCase().padStart(8, '0');

@@ -98,6 +98,19 @@ export class ElementWalker {
     }
   }
 
+  /** Bytes left of a value that nobody wants. */
+  get skippable(): number {
+    return this.handling === 'skip' ? this.remaining : 0;
+  }
+
+  /** As if `count` bytes of such a value had been pushed. */
+  skip(count: number): void {
+    if (count > this.skippable) throw new Error(`element walker: ${count} bytes can't be skipped`);
+    this.offset += count;
+    this.remaining -= count;
+    if (count > 0 && this.remaining === 0) this.endValue();
+  }
+
   /** The data set ends here. */
   finish(): void {
     if (this.remaining > 0) this.fail('truncated', 'ends inside', this.header.tag, this.header.offset);

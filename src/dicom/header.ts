@@ -1,4 +1,4 @@
-import { ATTRIBUTES, type Attribute } from './attributes';
+import { BUILT_IN, type Attribute, type AttributeTable } from './attributes';
 import { parseCharacterSet, type CharacterSet } from './charset';
 import { DataSetBuilder, type DataElement, type DataSet } from './data-set';
 import type { ElementHeader, ElementVisitor, ValueHandling } from './element-visitor';
@@ -8,7 +8,7 @@ import { itemsToJson } from './json-model';
 import { DicomParseError } from './parse-error';
 import type { AttributeValue, InstanceHeader, Tag } from './types';
 import { encodingOf, isStorableUid } from './uids';
-import { attributeValue } from './values';
+import { attributeValue, numericValues } from './values';
 import { swapUnits, valueRepresentation } from './vr';
 
 const SPECIFIC_CHARACTER_SET = 0x00080005;
@@ -17,10 +17,6 @@ const SPECIFIC_CHARACTER_SET = 0x00080005;
 const MAX_SEQUENCE_JSON = 64 * 1024;
 /** All values kept of one instance; what goes beyond is left out. Bounds memory, and the time that decoding holds up others. */
 const MAX_KEPT = 1024 * 1024;
-
-const WANTED: ReadonlyMap<Tag, Attribute> = new Map(
-  ATTRIBUTES.filter((row) => row.kind === 'stored').map((row) => [row.tag, row]),
-);
 
 interface KeptValue {
   readonly vr: string;
@@ -32,15 +28,20 @@ interface KeptValue {
 class HeaderVisitor implements ElementVisitor {
   readonly values = new Map<Tag, KeptValue>();
   readonly sequences = new Map<Tag, readonly DataSet[]>();
+  private readonly wanted: ReadonlyMap<Tag, Attribute>;
   private kept = 0;
   private builder: DataSetBuilder | undefined;
   private builderTag: Tag = 0;
   private open = 0;
 
+  constructor(wanted: ReadonlyMap<Tag, Attribute>) {
+    this.wanted = wanted;
+  }
+
   element(header: ElementHeader): ValueHandling {
     if (header.depth > 0) return this.builder?.element(header) ?? 'skip';
     const { tag } = header;
-    const attribute = WANTED.get(tag);
+    const attribute = this.wanted.get(tag);
     if (attribute === undefined && tag !== SPECIFIC_CHARACTER_SET) return 'skip';
     if (attribute?.vr === 'SQ') return header.vr === 'UN' && !this.sequences.has(tag) ? 'walk' : 'skip';
     if (this.values.has(tag) || this.kept + header.length > MAX_KEPT) return 'skip';
@@ -62,7 +63,7 @@ class HeaderVisitor implements ElementVisitor {
     this.open++;
     if (this.builder !== undefined) {
       this.builder.sequenceStart(header);
-    } else if (this.open === 1 && WANTED.get(header.tag)?.vr === 'SQ' && !this.sequences.has(header.tag)) {
+    } else if (this.open === 1 && this.collects(header.tag)) {
       this.builder = new DataSetBuilder(MAX_SEQUENCE_JSON);
       this.builderTag = header.tag;
       this.builder.sequenceStart(header);
@@ -86,7 +87,13 @@ class HeaderVisitor implements ElementVisitor {
     const collected: DataElement | undefined = builder.elements[0];
     const items = collected !== undefined && 'items' in collected ? collected.items : [];
     this.sequences.set(this.builderTag, builder.overflowed ? [] : items);
+    if (!builder.overflowed) this.kept += builder.size;
     this.builder = undefined;
+  }
+
+  private collects(tag: Tag): boolean {
+    if (this.wanted.get(tag)?.vr !== 'SQ' || this.sequences.has(tag)) return false;
+    return this.kept + MAX_SEQUENCE_JSON <= MAX_KEPT;
   }
 }
 
@@ -94,20 +101,25 @@ export interface HeaderReaderOptions {
   readonly transferSyntaxUID: string;
   /** Assumed where the data set has no (0008,0005): a defined term, or several joined by `\`. */
   readonly defaultCharacterSet?: string;
+  /** Default: the built-in table. */
+  readonly attributes?: AttributeTable;
 }
 
 /**
  * Reads what the catalog keeps of an instance from its data set, as the bytes come. It reads to the end, because only there is known that
- * the data set is whole, but holds nothing beyond the wanted values: at most 1 MiB and two sequences, pixel data not at all.
+ * the data set is whole, but holds nothing beyond the wanted values: at most 1 MiB in all, pixel data not at all.
  */
 export class HeaderReader {
-  private readonly visitor = new HeaderVisitor();
+  private readonly wanted: ReadonlyMap<Tag, Attribute>;
+  private readonly visitor: HeaderVisitor;
   private readonly walker: ElementWalker;
   private readonly inflater: DataSetInflater | undefined;
   private readonly defaultCharacterSet: string | undefined;
 
   constructor(options: HeaderReaderOptions) {
     const syntax = encodingOf(options.transferSyntaxUID);
+    this.wanted = (options.attributes ?? BUILT_IN).wanted;
+    this.visitor = new HeaderVisitor(this.wanted);
     this.walker = new ElementWalker(syntax, this.visitor);
     this.inflater = syntax.deflated
       ? new DataSetInflater((bytes) => {
@@ -123,6 +135,16 @@ export class HeaderReader {
     this.walker.push(chunk);
   }
 
+  /** Bytes that come next and are of no interest: whoever can, leaves them out and calls `skip`. None where the data set is deflated. */
+  get skippable(): number {
+    return this.inflater === undefined ? this.walker.skippable : 0;
+  }
+
+  /** In place of `push`: so many of the next bytes, at most `skippable`. */
+  skip(count: number): void {
+    this.walker.skip(count);
+  }
+
   /**
    * The data set has ended.
    * @throws DicomParseError `truncated`; `missing-uid` when SOP class, SOP instance, study or series UID is absent, empty or not one
@@ -133,7 +155,7 @@ export class HeaderReader {
     this.walker.finish();
     const values: Record<string, AttributeValue> = {};
     const set = this.characterSet();
-    for (const attribute of WANTED.values()) {
+    for (const attribute of this.wanted.values()) {
       const value = this.valueOf(attribute, set);
       if (value !== undefined) values[attribute.keyword] = value;
     }
@@ -160,7 +182,11 @@ export class HeaderReader {
       return Buffer.byteLength(json) > MAX_SEQUENCE_JSON ? undefined : json;
     }
     const element = this.visitor.values.get(attribute.tag);
-    return element && attributeValue(element.bytes, attribute.vr, element.vr, set);
+    if (element === undefined) return undefined;
+    // The first of several numbers would pass for all of them; the built-in ones have one each.
+    const several = numericValues(element.bytes, attribute.vr).length > 1;
+    if (several && BUILT_IN.ofTag(attribute.tag) === undefined) return undefined;
+    return attributeValue(element.bytes, attribute.vr, element.vr, set);
   }
 }
 

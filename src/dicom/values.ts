@@ -51,6 +51,37 @@ export function numericValues(bytes: Buffer, vr: string): number[] {
   return values;
 }
 
+const WRITERS: Readonly<Record<string, (bytes: Buffer, value: number, at: number) => void>> = {
+  US: (bytes, value, at) => bytes.writeUInt16LE(value, at),
+  SS: (bytes, value, at) => bytes.writeInt16LE(value, at),
+  UL: (bytes, value, at) => bytes.writeUInt32LE(value, at),
+  SL: (bytes, value, at) => bytes.writeInt32LE(value, at),
+  FL: (bytes, value, at) => bytes.writeFloatLE(value, at),
+  FD: (bytes, value, at) => bytes.writeDoubleLE(value, at),
+  UV: (bytes, value, at) => bytes.writeBigUInt64LE(BigInt(value), at),
+  SV: (bytes, value, at) => bytes.writeBigInt64LE(BigInt(value), at),
+  AT: (bytes, value, at) => {
+    bytes.writeUInt16LE(Math.floor(value / 0x10000), at);
+    bytes.writeUInt16LE(value % 0x10000, at + 2);
+  },
+};
+
+/** Little-endian bytes of numbers in a binary VR; one that the VR can't hold is left out. */
+export function numericBytes(numbers: readonly number[], vr: string): Buffer {
+  const size = READERS[vr]?.size ?? 0;
+  const bytes = Buffer.alloc(numbers.length * size);
+  let at = 0;
+  for (const number of numbers) {
+    try {
+      WRITERS[vr]?.(bytes, number, at);
+      at += size;
+    } catch (error) {
+      if (!(error instanceof Error && error.name === 'RangeError')) throw error;
+    }
+  }
+  return bytes.subarray(0, at);
+}
+
 /** VRs that keep any bytes: the attribute's own VR tells what they mean. */
 function isOpaque(vr: string): boolean {
   return (
