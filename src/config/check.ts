@@ -14,6 +14,7 @@ export function checkMeaning(draft: Draft, document: ConfigDocument): Problem[] 
     problems.push({ ...document.placeOf(at), path: at, message });
   };
   checkTitles(draft, report);
+  checkAttributes(draft, report);
   draft.remotes.forEach((remote, i) => {
     checkCalledTitle(remote, draft, report);
     checkTwin(remote, draft.remotes.slice(0, i), document, report);
@@ -30,6 +31,14 @@ function checkTitles(draft: Draft, report: Report): void {
   titles.forEach((title, i) => {
     const first = titles.indexOf(title);
     if (first < i) report(['aeTitles', i], `"${title}" is there twice: take one out`);
+  });
+}
+
+function checkAttributes(draft: Draft, report: Report): void {
+  const keywords = (draft.sections.catalog?.attributes ?? []).map(({ keyword }) => keyword);
+  keywords.forEach((keyword, i) => {
+    if (keywords.indexOf(keyword) < i)
+      report(['catalog', 'attributes', i, 'keyword'], `${keyword} is there twice: take one out`);
   });
 }
 

@@ -1,3 +1,4 @@
+import type { AddedAttribute } from '../dicom/attributes';
 import type { LogLevel } from '../log';
 import type { Right } from '../peer';
 import { isSingleHost } from '../security/hosts';
@@ -33,6 +34,10 @@ export interface Config {
     readonly directory: string;
     readonly reserve: Reserve;
     readonly duplicates: 'refuse' | 'replace';
+  };
+  readonly catalog: {
+    /** Beside the built-in ones, in the file's order. */
+    readonly attributes: readonly AddedAttribute[];
   };
   readonly access: {
     readonly unknownCallers: 'refuse' | 'accept';

@@ -120,7 +120,9 @@ class TreeReader {
 
   nearest(places: ReadonlyMap<string, Place>, path: Path): Place {
     for (let length = path.length; length > 0; length--) {
-      const place = places.get(keyOf(path.slice(0, length)));
+      // A list's entries have no keys.
+      const at = typeof path[length - 1] === 'number' ? this.values : places;
+      const place = at.get(keyOf(path.slice(0, length)));
       if (place !== undefined) return place;
       // Below a missing key the nearest thing is the key of what surrounds it.
       places = this.keys;

@@ -129,7 +129,7 @@ function issuesToProblems(
     const relative = issue.path.map((part) => (typeof part === 'number' ? part : String(part)));
     if (issue.code === 'unrecognized_keys')
       return issue.keys.map((key) =>
-        unknownKey(document, [...base, ...relative, key], Object.keys(keysOf(schema) ?? {})),
+        unknownKey(document, [...base, ...relative, key], Object.keys(keysOf(schema, relative) ?? {})),
       );
     const { path, value } = existing(base, relative, raw);
     if (value === BROKEN || (value === undefined && document.has(path))) return [];

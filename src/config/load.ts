@@ -94,6 +94,7 @@ function build(file: string, draft: Draft): Config {
     aeTitles: [first, ...others],
     listen: { host, port },
     storage: { ...storage, directory: resolve(folder, storage.directory) },
+    catalog: need(draft, 'catalog'),
     access: need(draft, 'access'),
     remotes: draft.remotes.map(buildRemote),
     limits: { associations, associationsPerRemote, pduLength, findMatches },

@@ -70,6 +70,27 @@ const storage = z.strictObject({
     ),
 });
 
+/** Each one is a column, and a value in every row: a bound before the catalog grows beyond its use. */
+const MOST_ATTRIBUTES = 64;
+
+const addedAttribute = z.strictObject({
+  keyword: value(read.addableKeyword).describe('Keyword of the standard.'),
+  level: value(read.attributeLevel).describe('Where it is kept: patient, study, series or instance.'),
+});
+
+const catalog = z.strictObject({
+  attributes: z
+    .array(
+      addedAttribute,
+      'this has to be a list of entries such as { keyword: StudyComments, level: study }',
+    )
+    .max(MOST_ATTRIBUTES, `at most ${MOST_ATTRIBUTES} attributes can be added`)
+    .default([])
+    .describe(
+      'Attributes to answer queries with beside the built-in ones. For instances that are there already they are filled in the background after the next start.',
+    ),
+});
+
 const access = z.strictObject({
   unknownCallers: value(read.oneOf(['refuse', 'accept']))
     .default('refuse')
@@ -195,6 +216,7 @@ export const sections = {
     .describe('Called AE titles that this node answers to; the first is its own name.'),
   listen: listen.prefault({}).describe('Where the node listens.'),
   storage: storage.prefault({}).describe('Where the node keeps what it receives.'),
+  catalog: catalog.prefault({}).describe('What is known of each instance without opening its file.'),
   access: access.prefault({}).describe('Who gets in.'),
   limits: limits.prefault({}).describe('Upper bounds.'),
   timeouts: timeouts.prefault({}).describe('Durations: 500ms, 10s, 2m, 1h.'),
@@ -210,10 +232,18 @@ export const ROOT_KEYS = [...Object.keys(sections), 'remotes'];
 /** Remotes are named by words that start with a letter: a name stands in commands, log lines and paths of problems. */
 export const REMOTE_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 
-/** The keys of a section or of a remote, with their schemas; undefined for what has none. */
-export function keysOf(schema: z.ZodType): Readonly<Record<string, z.ZodType>> | undefined {
+/** The keys of a section or of a remote, or of what is in it at a path, with their schemas; undefined for what has none. */
+export function keysOf(
+  schema: z.ZodType,
+  path: readonly (string | number)[] = [],
+): Readonly<Record<string, z.ZodType>> | undefined {
   let inner: unknown = schema;
   while (inner instanceof z.ZodPrefault || inner instanceof z.ZodOptional || inner instanceof z.ZodDefault)
     inner = inner.unwrap();
-  return inner instanceof z.ZodObject ? inner.shape : undefined;
+  const [part, ...rest] = path;
+  if (part !== undefined && inner instanceof z.ZodArray) return keysOf(inner.element as z.ZodType, rest);
+  const keys = inner instanceof z.ZodObject ? (inner.shape as Record<string, z.ZodType>) : undefined;
+  const next = part === undefined ? undefined : keys?.[part];
+  if (part === undefined) return keys;
+  return next === undefined ? undefined : keysOf(next, rest);
 }

@@ -28,6 +28,7 @@ export function effective(config: Config): Record<string, unknown> {
       reserve: reserveText(storage.reserve),
       duplicates: storage.duplicates,
     },
+    catalog: config.catalog,
     access: config.access,
     remotes: Object.fromEntries(config.remotes.map((remote) => [remote.name, remoteKeys(remote)])),
     limits: config.limits,

@@ -1,3 +1,5 @@
+import { additionProblem, LEVEL_WORDS, type AddedAttribute } from '../dicom/attributes';
+import { keywords, tagOf } from '../dicom/dictionary';
 import { printable } from '../printable';
 import { parseHost } from '../security/hosts';
 import { isPattern, titleProblem } from '../security/titles';
@@ -214,3 +216,17 @@ export const characterSet = textThat((value) => {
   }
   return { value };
 });
+
+/** Keyword of an attribute that can be added to the table. */
+export const addableKeyword = textThat((value) => {
+  const tag = tagOf(value);
+  if (tag === undefined) {
+    return {
+      problem: `${show(value)} is not a keyword of the standard such as StudyComments${didYouMean(value, keywords())}`,
+    };
+  }
+  const problem = additionProblem(tag);
+  return problem === undefined ? { value } : { problem: `${value} ${problem}` };
+});
+
+export const attributeLevel = oneOf(Object.keys(LEVEL_WORDS) as AddedAttribute['level'][]);

@@ -2,6 +2,8 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import fc from 'fast-check';
+import { additionProblem } from '../../src/dicom/attributes';
+import { keywords, tagOf } from '../../src/dicom/dictionary';
 import { destinationOf } from '../../src/config/config';
 import { loadConfig, parseConfig } from '../../src/config/load';
 import { checkPlaces } from '../../src/config/places';
@@ -327,5 +329,95 @@ describe('places', () => {
       { line: 2, column: 22, path: ['storage', 'directory'], message: `${folder}/plain is not a folder` },
     ]);
     expect(problemsAt('plain/a')[0]?.message).toBe(`${folder}/plain is not a folder`);
+  });
+});
+
+describe('attributes of the catalog', () => {
+  const problemsOf = (text: string): string[] => {
+    try {
+      configOf(text);
+      return [];
+    } catch (error) {
+      return (error as Error).message.split('\n').map((line) => line.replace('/etc/isocenter/f.yaml:', ''));
+    }
+  };
+
+  it('are none unless they are named, and are read with their level', () => {
+    expect(configOf('version: 1').catalog).toEqual({ attributes: [] });
+    expect(configOf('version: 1\ncatalog:').catalog).toEqual({ attributes: [] });
+    const text = `version: 1
+catalog:
+  attributes:
+    - { keyword: StudyComments, level: study }
+    - { keyword: ManufacturerModelName, level: series }
+    - { keyword: PatientComments, level: patient }
+    - { keyword: ViewCodeSequence, level: instance }
+`;
+    const config = configOf(text);
+    expect(config.catalog.attributes.map(({ keyword, level }) => `${keyword} ${level}`)).toEqual([
+      'StudyComments study',
+      'ManufacturerModelName series',
+      'PatientComments patient',
+      'ViewCodeSequence instance',
+    ]);
+    const shown = effectiveYaml(parseConfig('f.yaml', text, {}), false);
+    expect(configOf(shown).catalog).toEqual(config.catalog);
+  });
+
+  it('are refused one by one, each with what mends it', () => {
+    expect(
+      problemsOf(`version: 1
+catalog:
+  attributes:
+    - { keyword: StudyComment, level: study }
+    - { keyword: PatientID, level: patient }
+    - { keyword: NumberOfStudyRelatedSeries, level: study }
+    - { keyword: PixelData, level: instance }
+    - { keyword: TransferSyntaxUID, level: instance }
+    - { keyword: QueryRetrieveLevel, level: study }
+    - { keyword: StudyComments, level: studies }
+    - { keyword: StationAETitle, levl: series }
+    - { keyword: PatientAge, level: study }
+    - { keyword: PatientAge, level: series }
+    - InstitutionAddress
+    - { keyword: 00104000, level: patient }
+`),
+    ).toEqual([
+      '4:18: catalog.attributes[0].keyword: "StudyComment" is not a keyword of the standard such as StudyComments - did you mean "StudyComments"?',
+      '5:18: catalog.attributes[1].keyword: PatientID is kept already, at patient level: take the entry out',
+      '6:18: catalog.attributes[2].keyword: NumberOfStudyRelatedSeries is answered already, at study level: take the entry out',
+      `7:18: catalog.attributes[3].keyword: PixelData has values of OW, which can't be searched: only text, numbers and sequences can`,
+      '8:18: catalog.attributes[4].keyword: TransferSyntaxUID is no part of a data set',
+      '9:18: catalog.attributes[5].keyword: QueryRetrieveLevel belongs to queries themselves',
+      '10:40: catalog.attributes[6].level: "studies" is not one of patient, study, series, instance - did you mean "study"?',
+      '11:7: catalog.attributes[7].level: is missing',
+      '11:34: catalog.attributes[7].levl: unknown key - did you mean "level"?',
+      '14:7: catalog.attributes[10]: this has to be a group of keys',
+      '15:18: catalog.attributes[11].keyword: 00104000 is a number to YAML: quote it, "00104000"',
+    ]);
+    expect(
+      problemsOf(`version: 1
+catalog:
+  attributes:
+    - { keyword: PatientAge, level: study }
+    - { keyword: PatientAge, level: series }
+`),
+    ).toEqual(['5:18: catalog.attributes[1].keyword: PatientAge is there twice: take one out']);
+    expect(problemsOf('version: 1\ncatalog: { attributes: StudyComments }')).toEqual([
+      '2:24: catalog.attributes: this has to be a list of entries such as { keyword: StudyComments, level: study }',
+    ]);
+  });
+
+  it('are at most 64', () => {
+    const many = [...keywords()].filter(
+      (keyword) => keyword.endsWith('Sequence') && additionProblem(tagOf(keyword)!) === undefined,
+    );
+    const text = (count: number): string =>
+      `version: 1\ncatalog: { attributes: [ ${many
+        .slice(0, count)
+        .map((keyword) => `{ keyword: ${keyword}, level: study }`)
+        .join(', ')} ] }`;
+    expect(problemsOf(text(65))).toEqual(['2:24: catalog.attributes: at most 64 attributes can be added']);
+    expect(problemsOf(text(64))).toEqual([]);
   });
 });

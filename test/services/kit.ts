@@ -143,6 +143,8 @@ const QUICK = { ...fileCalls, fdatasync: async () => undefined, fsync: async () 
 export interface OpenOptions extends ArchiveUse {
   readonly duplicates?: 'refuse' | 'replace';
   readonly remotes?: readonly Partial<RemoteConfig>[];
+  /** `catalog.attributes` */
+  readonly attributes?: Config['catalog']['attributes'];
   /** Put in the place of real calls to the file system. */
   readonly calls?: Partial<FileCalls>;
   /** Files in a segment; default 10000. */
@@ -192,6 +194,7 @@ export function configFor(directory: string, options: OpenOptions = {}): Config 
     aeTitles: ['NODE'],
     listen: { host: '127.0.0.1', port: 0 },
     storage: { directory, reserve: { bytes: 0 }, duplicates: options.duplicates ?? 'refuse' },
+    catalog: { attributes: options.attributes ?? [] },
     access: { unknownCallers: 'refuse', calledAeTitle: 'check' },
     remotes: (options.remotes ?? []).map((remote) => ({
       name: 'remote',
