@@ -180,6 +180,11 @@ export class Archive {
     }
   }
 
+  /** What C-FIND reads. */
+  get queries(): Pick<Catalog, 'query'> {
+    return this.catalog;
+  }
+
   /** Every row of the catalog as canonical lines: equal before and after `reindex`. */
   dump(): AsyncIterable<string> {
     return this.catalog.dump();

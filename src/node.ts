@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { ControlServer } from './admin/server';
 import { Archive } from './archive';
 import type { Config } from './config/config';
+import { attributesOf } from './dicom/attributes';
 import { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME } from './dicom/uids';
 import { COMMAND } from './dimse/operations';
 import { Session } from './dimse/session';
@@ -18,6 +19,8 @@ import { RefusedCallers } from './security/refused-callers';
 import { cStore } from './services/c-store';
 import { echo } from './services/echo';
 import { isStored, negotiateContexts, negotiateExtended, negotiateRoles } from './services/negotiation';
+import { cFind } from './services/query';
+import { queryClass } from './services/query-classes';
 
 /** Milliseconds that running operations have to end after SIGTERM. */
 const DRAIN_TIME = 30_000;
@@ -96,6 +99,17 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
         handles: (abstractSyntax) => isStored(abstractSyntax, { unknownSyntaxes: true }),
         right: 'store',
         service: cStore(opened.ingest, () => config.storage.duplicates),
+      },
+      {
+        commandField: COMMAND['C-FIND'],
+        handles: (abstractSyntax) => queryClass(abstractSyntax)?.commandField === COMMAND['C-FIND'],
+        right: 'find',
+        service: cFind({
+          catalog: opened.queries,
+          attributes: attributesOf(config.catalog.attributes),
+          aeTitle: config.aeTitles[0],
+          findMatches: () => config.limits.findMatches,
+        }),
       },
     ];
     const accepted = policy();

@@ -19,8 +19,11 @@ export function shiftDays(date: string, days: number): string {
   return shiftMinutes(`${date}000000`, days * 1440).text.slice(0, 8);
 }
 
+/** Four digits of a year are all that there is: what lies beyond is the first or the last instant. */
 function digitsOf(date: Date): string {
-  const year = Math.min(9999, Math.max(0, date.getUTCFullYear()));
+  const year = date.getUTCFullYear();
+  if (year < 0) return '00000101000000';
+  if (year > 9999) return '99991231235959';
   const rest = [
     date.getUTCMonth() + 1,
     date.getUTCDate(),

@@ -99,13 +99,15 @@ function cover(
   fraction: string | undefined,
 ): Required<Interval> | undefined {
   // Second 60 is a leap second (PS3.5 6.2).
-  if (!within(hour, 0, 23) || !within(minute ?? '0', 0, 59) || !within(second ?? '0', 0, 60)) return undefined;
+  if (!within(hour, 0, 23) || !within(minute ?? '0', 0, 59) || !within(second ?? '0', 0, 60))
+    return undefined;
   const bound = (rest: string, digit: string): string =>
     `${hour}${minute ?? rest}${second ?? rest}.${(fraction ?? '').padEnd(6, digit)}`;
   return { from: bound('00', '0'), to: bound('59', '9') };
 }
 
-const DATE_TIME = /^(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)?)?)?)?([+-]\d{4})?$/;
+const DATE_TIME =
+  /^(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)?)?)?)?([+-]\d{4})?$/;
 const RANGE_OF_DATE_TIMES = /^(\d+(?:\.\d+)?(?:[+-]\d{4})?)? *- *(\d+(?:\.\d+)?(?:[+-]\d{4})?)?$/;
 
 function readDateTime(

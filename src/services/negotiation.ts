@@ -7,6 +7,7 @@ import type {
   RoleSelection,
 } from '../net/types';
 import type { Peer } from '../peer';
+import { queryClass } from './query-classes';
 
 /** UIDs of the standard start with this root: one that isn't in our table is no private class. */
 const DICOM_ROOT = '1.2.840.10008.';
@@ -15,7 +16,14 @@ const DICOM_ROOT = '1.2.840.10008.';
 const STORAGE_INFORMATION = [2, 0, 3, 0, 0, 0];
 
 /** Commands and identifiers: Explicit VR LE, else Implicit VR LE (UL-22). */
-const COMMAND_SYNTAXES = ['1.2.840.10008.1.2.1', '1.2.840.10008.1.2'];
+const COMMAND_SYNTAXES: readonly string[] = [UID.ExplicitVRLittleEndian, UID.ImplicitVRLittleEndian];
+
+/** Identifiers of queries: those two first, and what old peers may have instead of them. */
+const IDENTIFIER_SYNTAXES: readonly string[] = [
+  ...COMMAND_SYNTAXES,
+  UID.ExplicitVRBigEndian,
+  UID.DeflatedExplicitVRLittleEndian,
+];
 
 /**
  * Storage as ST-01 has it: every storage class of the standard, and, unless the remote has `unknownSyntaxes: false`, any UID from
@@ -29,10 +37,9 @@ export function isStored(abstractSyntax: string, peer: Pick<Peer, 'unknownSyntax
 export function negotiateContexts(request: AssociateRequest, peer: Peer): ContextResult[] {
   return request.contexts.map((context) => {
     if (context.abstractSyntax === UID.Verification)
-      return accept(
-        context,
-        COMMAND_SYNTAXES.find((uid) => context.transferSyntaxes.includes(uid)),
-      );
+      return accept(context, firstOf(COMMAND_SYNTAXES, context));
+    if (queryClass(context.abstractSyntax) !== undefined)
+      return accept(context, firstOf(IDENTIFIER_SYNTAXES, context));
     if (isStored(context.abstractSyntax, peer)) return accept(context, storageSyntax(context, peer));
     return { id: context.id, result: 3, transferSyntax: context.transferSyntaxes[0] ?? '' };
   });
@@ -42,6 +49,11 @@ function accept(context: ProposedContext, chosen: string | undefined): ContextRe
   return chosen === undefined
     ? { id: context.id, result: 4, transferSyntax: context.transferSyntaxes[0] ?? '' }
     : { id: context.id, result: 0, transferSyntax: chosen };
+}
+
+/** The order of the proposal carries no preference (PS3.8 9.3.2.2): ours decides. */
+function firstOf(preferred: readonly string[], { transferSyntaxes }: ProposedContext): string | undefined {
+  return preferred.find((uid) => transferSyntaxes.includes(uid));
 }
 
 /** The first known syntax, so that nobody is made to transcode; an unknown one only where nothing known is offered. */
@@ -56,12 +68,20 @@ export function negotiateRoles(request: AssociateRequest): RoleSelection[] {
   return request.roles.map(({ sopClass, scu }) => ({ sopClass, scu, scp: false }));
 }
 
-/** Answers storage's items only, never longer than what was offered (PS3.7 D.3.3.5). */
+/**
+ * Answers items of storage and of queries only, never longer than what was offered (PS3.7 D.3.3.5). For queries it is what
+ * was offered and is built, bit by bit (PS3.4 C.5.1.1).
+ */
 export function negotiateExtended(request: AssociateRequest, peer: Peer): ExtendedNegotiation[] {
-  return request.extendedNegotiation
-    .filter(({ sopClass }) => isStored(sopClass, peer))
-    .map(({ sopClass, information }) => ({
-      sopClass,
-      information: Buffer.from(STORAGE_INFORMATION.slice(0, information.length)),
-    }));
+  return request.extendedNegotiation.flatMap(({ sopClass, information }) => {
+    const query = queryClass(sopClass);
+    if (query !== undefined) {
+      const agreed = query.information
+        .slice(0, information.length)
+        .map((built, index) => (built === 1 && information[index] === 1 ? 1 : 0));
+      return [{ sopClass, information: Buffer.from(agreed) }];
+    }
+    if (!isStored(sopClass, peer)) return [];
+    return [{ sopClass, information: Buffer.from(STORAGE_INFORMATION.slice(0, information.length)) }];
+  });
 }
