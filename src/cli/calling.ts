@@ -1,6 +1,7 @@
 import type { Config } from '../config/config';
 import { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME } from '../dicom/uids';
-import { connect, type RequestorOptions } from '../net/requestor';
+import type { Proposal } from '../net/negotiation';
+import { connect } from '../net/requestor';
 import type { Association } from '../net/types';
 import type { PeerAddress } from './peers';
 
@@ -14,7 +15,7 @@ export function caller(
   peer: PeerAddress,
   aeTitle: string | undefined,
   signal: AbortSignal,
-): (proposal: Pick<RequestorOptions, 'contexts' | 'asyncWindow'>) => Promise<Association> {
+): (proposal: Proposal) => Promise<Association> {
   return (proposal) =>
     connect({
       ...proposal,

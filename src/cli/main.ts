@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => CommandModule>> = {
   reindex: () => require('./reindex') as CommandModule,
   echo: () => require('./echo') as CommandModule,
   send: () => require('./send') as CommandModule,
+  query: () => require('./query') as CommandModule,
   version: () => require('./version') as CommandModule,
 };
 
