@@ -43,7 +43,7 @@ export function failureOf(outcome: FindOutcome, who: string, question: Question)
   const message =
     `${who} answered the query with ${statusText(status)} (${statusMeaning(status)})` +
     (elements.length === 0 ? '' : `, because of ${elements.join(', ')}`) +
-    (comment === undefined || comment === '' ? '' : `: "${comment}"`);
+    (comment === undefined || comment === '' || comment === statusMeaning(status) ? '' : `: "${comment}"`);
   return new IsocenterError('QUERY_FAILED', message, { hint: hintFor(status, question) });
 }
 

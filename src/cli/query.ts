@@ -148,8 +148,7 @@ async function run(
     signal.removeEventListener('abort', cancelling);
     await association.release();
   }
-  const failed = outcome === undefined || statusCategory(outcome.status) === 'failure';
-  answers.end(failed || signal.aborted);
+  answers.end(outcome !== undefined && ['success', 'warning'].includes(statusCategory(outcome.status)));
   if (signal.aborted) {
     say('isocenter: interrupted');
     return EXIT.interrupted;
@@ -208,10 +207,10 @@ class Printer {
     if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain');
   }
 
-  /** @param cut The answer isn't whole: an empty table would say that nothing matched. */
-  end(cut: boolean): void {
+  /** @param whole False: an empty table would say that nothing matched. */
+  end(whole: boolean): void {
     this.progress.clear();
-    if (this.json || (cut && this.rows.length === 0)) return;
+    if (this.json || (!whole && this.rows.length === 0)) return;
     printTable(columnsFor(this.question.columns), this.rows);
   }
 }

@@ -131,8 +131,10 @@ export interface FindRequest {
   readonly identifier: DataSet;
   /** C-CANCEL goes out with so many matches; further ones aren't handed on. Undefined: all. */
   readonly limit?: number;
-  /** C-CANCEL. A peer that doesn't end the operation within 5 s is sent A-ABORT. */
+  /** C-CANCEL. A peer that doesn't end the operation within `cancelPatience` is sent A-ABORT. */
   readonly signal: AbortSignal;
+  /** Milliseconds; default 5000. */
+  readonly cancelPatience?: number;
   /** (0008,0005) to read answers by that have none. */
   readonly defaultCharset?: string;
   /** Each match in order; the next one waits for its promise. */
@@ -176,7 +178,7 @@ export async function find(session: Session, request: FindRequest): Promise<Find
   const loseItSoon = (): void => {
     patience = setTimeout(
       () => association.abort(0, 0, 'C-FIND was cancelled and the peer did not end it'),
-      CANCEL_PATIENCE,
+      request.cancelPatience ?? CANCEL_PATIENCE,
     );
   };
   request.signal.addEventListener('abort', loseItSoon, { once: true });
