@@ -107,6 +107,44 @@ export interface Exchange {
 }
 
 export interface SegmentMark {
+/** How far the values of attributes are that are kept since later than the first arrivals: they come from the files, in arrival order. */
+export interface BackfillState {
+  readonly keywords: readonly string[];
+  /** The walk goes on behind this arrival id; empty at its beginning. */
+  readonly after: string;
+  /** The last arrival that came before the attributes were kept. */
+  readonly until: string;
+  /** Arrivals walked over, of `total`. */
+  readonly done: number;
+  readonly total: number;
+  /** Arrivals whose files could not be read. */
+  readonly skipped: number;
+  /** Every value is there, but those of files that were skipped. */
+  readonly finished: boolean;
+}
+
+/** What it takes to read an arrival's header from its file. */
+export interface StoredArrival {
+  readonly arrivalId: string;
+  readonly TransferSyntaxUID: string;
+  readonly dataSetOffset: number;
+  readonly dataSetLength: number;
+  readonly sourceAETitle: string;
+  readonly damaged: string | undefined;
+}
+
+export interface BackfillStep {
+  /** Headers' values; only those of `BackfillState.keywords` are taken. */
+  readonly arrivals: readonly { readonly arrivalId: string; readonly values: InstanceHeader['values'] }[];
+  /** Arrivals whose files can't be read. */
+  readonly unreadable: readonly string[];
+  /** Last arrival of the step. */
+  readonly to: string;
+  readonly walked: number;
+  /** None is left. */
+  readonly last: boolean;
+}
+
   readonly segment: number;
   readonly settled: boolean;
 }
@@ -182,3 +220,14 @@ export interface Catalog {
   /** Every row as canonical JSON lines, in an order that depends on the content alone. */
   dump(): AsyncIterable<string>;
 }
+  /** Attributes whose values from before they were kept are still missing, as of the last step; undefined where none are. */
+  readonly backfill: BackfillState | undefined;
+  /** Arrivals behind `after` up to `until`, versions and damaged ones included, in arrival order. */
+  arrivalsAfter(range: {
+    readonly after: string;
+    readonly until: string;
+    readonly limit: number;
+  }): Promise<StoredArrival[]>;
+  /** Merges values into what is there, and moves the place of the walk behind them, in one transaction. */
+  fill(step: BackfillStep): Promise<BackfillState | undefined>;
+

@@ -1,18 +1,20 @@
 import { fromWire, rolledBack } from '../../src/catalog/sqlite/failure';
-import { layoutOf, LEVELS } from '../../src/catalog/sqlite/layout';
+import { openConnection } from '../../src/catalog/sqlite/connection';
+import { arrivalsAfter } from '../../src/catalog/sqlite/kept-attributes';
+import { layoutOf, type Layout } from '../../src/catalog/sqlite/layout';
 import { Reader } from '../../src/catalog/sqlite/reader';
 import { Writer, type WriteJob } from '../../src/catalog/sqlite/writer';
 import type {
   Arrival,
   Catalog,
+  BackfillState,
+  BackfillStep,
   Exchange,
   FindFilter,
   QuarantineEntry,
   RecordOptions,
 } from '../../src/catalog/types';
-import { storedAttributes } from '../../src/dicom/attributes';
-
-const layout = layoutOf(LEVELS.flatMap((level) => storedAttributes(level)));
+import { BUILT_IN, type AttributeTable } from '../../src/dicom/attributes';
 
 type Page = { readonly limit: number; readonly after?: string };
 
@@ -21,10 +23,12 @@ export class DirectCatalog implements Catalog {
   readonly waiting = 0;
   private readonly file: string;
   private opened: { writer: Writer; reader: Reader } | undefined;
+  private readonly layout: Layout;
 
-  constructor(file: string) {
+  constructor(file: string, attributes: AttributeTable = BUILT_IN) {
     this.file = file;
   }
+    this.layout = layoutOf(attributes.stored());
 
   private get parts(): { writer: Writer; reader: Reader } {
     if (this.opened === undefined) throw rolledBack(new Error('the catalog is closed'));
@@ -32,8 +36,8 @@ export class DirectCatalog implements Catalog {
   }
 
   open(): Promise<void> {
-    const writer = new Writer(this.file, layout);
-    this.opened = { writer, reader: new Reader(this.file, layout) };
+    const writer = new Writer(this.file, this.layout);
+    this.opened = { writer, reader: new Reader(this.file, this.layout) };
     return Promise.resolve();
   }
 
@@ -64,6 +68,20 @@ export class DirectCatalog implements Catalog {
   exchange = (change: Exchange) => this.run<'done' | 'stale'>({ kind: 'exchange', change });
 
   segments = async () => this.parts.reader.segments();
+  get backfill(): BackfillState | undefined {
+    return this.opened?.writer.backfill();
+  }
+
+  arrivalsAfter = async (range: Parameters<Catalog['arrivalsAfter']>[0]) => {
+    const database = openConnection(this.file, { readonly: true, cache: 1024 });
+    try {
+      return arrivalsAfter(database, range);
+    } finally {
+      database.close();
+    }
+  };
+  fill = (step: BackfillStep) => this.run<BackfillState | undefined>({ kind: 'fill', step });
+
   arrivals = async (segment: number) => new Set(this.parts.reader.arrivals(segment));
   locate = async (uid: string) => this.parts.reader.locate(uid);
   find = async (filter: FindFilter, page: Page) => this.parts.reader.find({ filter, page });

@@ -1,8 +1,10 @@
-import { storedAttributes } from '../../dicom/attributes';
+import { BUILT_IN } from '../../dicom/attributes';
 import { IsocenterError } from '../../errors';
 import type {
   Arrival,
   Catalog,
+  BackfillState,
+  BackfillStep,
   Conflict,
   Exchange,
   FindFilter,
@@ -13,9 +15,10 @@ import type {
   RecordOutcome,
   SegmentMark,
 } from '../types';
+  StoredArrival,
 import type { DumpPage } from './dump';
 import { corrupt, isCorrupt, rolledBack } from './failure';
-import { LEVELS, type CatalogAttribute } from './layout';
+import type { CatalogAttribute } from './layout';
 import { LogKeeper } from './log-keeper';
 import { Maintenance } from './maintenance';
 import type { PageRequest } from './reader';
@@ -29,7 +32,7 @@ type Counts = Awaited<ReturnType<Catalog['counts']>>;
 export interface SqliteCatalogOptions {
   /** `catalog.sqlite`; its folder exists. */
   readonly path: string;
-  /** Columns; the attribute table unless a test says otherwise. */
+  /** Columns; default: those of the built-in table. */
   readonly attributes?: readonly CatalogAttribute[];
 }
 
@@ -44,8 +47,9 @@ export class SqliteCatalog implements Catalog {
   private reader: ThreadHost | undefined;
   private failure: Error | undefined;
 
+  private filling: BackfillState | undefined;
   constructor(options: SqliteCatalogOptions) {
-    const attributes = options.attributes ?? LEVELS.flatMap((level) => storedAttributes(level));
+    const attributes = options.attributes ?? BUILT_IN.stored();
     this.data = {
       file: options.path,
       attributes: attributes.map(({ keyword, level, vr }) => ({ keyword, level, vr })),
@@ -66,7 +70,7 @@ export class SqliteCatalog implements Catalog {
     try {
       // The writer creates and migrates what the reader then finds.
       this.writer = this.start('writer');
-      await this.writer.call('open');
+      this.filling = await this.writer.call<BackfillState | undefined>('open');
       this.reader = this.start('reader');
       await this.reader.call('open');
     } catch (error) {
@@ -132,6 +136,24 @@ export class SqliteCatalog implements Catalog {
   }
 
   segments(): Promise<SegmentMark[]> {
+  get backfill(): BackfillState | undefined {
+    return this.filling;
+  }
+
+  arrivalsAfter(range: {
+    readonly after: string;
+    readonly until: string;
+    readonly limit: number;
+  }): Promise<StoredArrival[]> {
+    return this.maintenance.arrivalsAfter(range);
+  }
+
+  async fill(step: BackfillStep): Promise<BackfillState | undefined> {
+    const state = await this.write<BackfillState | undefined>({ kind: 'fill', step });
+    this.filling = state?.finished === true ? undefined : state;
+    return state;
+  }
+
     return this.read('segments');
   }
 

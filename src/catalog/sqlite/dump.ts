@@ -15,6 +15,8 @@ interface Part {
   readonly columns: readonly string[];
   /** Together unique, and made of content only. */
   readonly order: readonly string[];
+  /** Attributes of an entity, in their order. */
+  readonly keywords?: readonly string[];
 }
 
 /** Every table by content: without row ids, without `segments`, which count on while nothing changes, and without how often a quarantined file came, which no file tells. */
@@ -25,21 +27,31 @@ function parts(layout: Layout): Part[] {
       (column) => `${table}.${column}`,
     );
   };
+  const keywords = (level: 'PATIENT' | 'STUDY' | 'SERIES'): string[] =>
+    layout[level].attributes.map(({ keyword }) => keyword);
   const upToPatient = `CROSS JOIN studies ON studies.id = series.study
     CROSS JOIN patients ON patients.id = studies.patient`;
   return [
-    { name: 'patient', from: 'patients', columns: entity('PATIENT'), order: ['patients.identity'] },
+    {
+      name: 'patient',
+      from: 'patients',
+      columns: entity('PATIENT'),
+      order: ['patients.identity'],
+      keywords: keywords('PATIENT'),
+    },
     {
       name: 'study',
       from: 'studies CROSS JOIN patients ON patients.id = studies.patient',
       columns: entity('STUDY'),
       order: ['studies.StudyInstanceUID', 'patients.identity'],
+      keywords: keywords('STUDY'),
     },
     {
       name: 'series',
       from: `series ${upToPatient}`,
       columns: entity('SERIES'),
       order: ['series.SeriesInstanceUID', 'studies.StudyInstanceUID', 'patients.identity'],
+      keywords: keywords('SERIES'),
     },
     {
       name: 'instance',
@@ -129,9 +141,24 @@ function line(part: Part, row: Readonly<Record<string, string | number | null>>)
   const named = Object.entries(row).flatMap(([name, value]): [string, string | number][] => {
     if (value === null) return [];
     const position = /^key(\d+)$/.exec(name)?.[1];
-    if (position === undefined) return [[name, value]];
+    if (position === undefined) {
+      const shown = name === 'sources' ? sources(part, row, String(value)) : value;
+      return shown === undefined ? [] : [[name, shown]];
+    }
     return [[(part.order[Number(position)] ?? name).replace(/^\w+\./, ''), value]];
   });
   const sorted = named.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
   return JSON.stringify({ table: part.name, ...Object.fromEntries(sorted) });
+}
+
+/** Without those of attributes that are no longer kept: the text is written anew with the row only. */
+function sources(
+  part: Part,
+  row: Readonly<Record<string, string | number | null>>,
+  text: string,
+): string | undefined {
+  const all = JSON.parse(text) as Readonly<Record<string, string>>;
+  const kept = (part.keywords ?? []).filter((keyword) => keyword in all && row[keyword] !== null);
+  if (kept.length === 0) return undefined;
+  return JSON.stringify(Object.fromEntries(kept.map((keyword) => [keyword, all[keyword]])));
 }

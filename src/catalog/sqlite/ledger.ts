@@ -149,10 +149,15 @@ export class Ledger {
     readonly values: Readonly<Record<string, AttributeValue>>;
   }): void {
     this.setVersion.run(row.id, row.id);
-    const { patient, study, series } = this.placeOf(row.id).place;
-    this.merge('PATIENT', 0, patient.key, row.arrivalId, row.values);
-    this.merge('STUDY', patient.id, study.key, row.arrivalId, row.values);
-    this.merge('SERIES', study.id, series.key, row.arrivalId, row.values, study);
+    this.say(row.id, row.arrivalId, row.values);
+  }
+
+  /** Merges values of an instance that has a row into the levels above. `Entities.flush` must have run. */
+  say(id: number, arrivalId: string, values: Readonly<Record<string, AttributeValue>>): void {
+    const { patient, study, series } = this.placeOf(id).place;
+    this.merge('PATIENT', 0, patient.key, arrivalId, values);
+    this.merge('STUDY', patient.id, study.key, arrivalId, values);
+    this.merge('SERIES', study.id, series.key, arrivalId, values, study);
   }
 
   /** Makes the highest arrival of a UID the current one, the others versions. `Entities.flush` must have run. */

@@ -1,4 +1,5 @@
 import { openConnection } from './connection';
+import { arrivalsAfter } from './kept-attributes';
 import { quickCheck } from './quick-check';
 import { serve } from './thread';
 
@@ -12,6 +13,7 @@ serve(({ file }) => {
     checkpoint: () => {
       database.pragma('wal_checkpoint(PASSIVE)');
     },
+    arrivalsAfter: (range: Parameters<typeof arrivalsAfter>[1]) => arrivalsAfter(database, range),
     quickCheck: () => quickCheck(database),
     close: () => {
       database.close();

@@ -1,3 +1,4 @@
+import type { StoredArrival } from '../types';
 import type { ThreadData } from './thread';
 import { ThreadHost } from './thread-host';
 
@@ -23,6 +24,10 @@ export class Maintenance {
     return this.run('quickCheck');
   }
 
+  arrivalsAfter(range: unknown): Promise<StoredArrival[]> {
+    return this.run('arrivalsAfter', range);
+  }
+
   async close(): Promise<void> {
     clearTimeout(this.timer);
     const thread = this.thread;
@@ -30,13 +35,13 @@ export class Maintenance {
     await thread?.close();
   }
 
-  private async run<T>(method: string): Promise<T> {
+  private async run<T>(method: string, argument?: unknown): Promise<T> {
     clearTimeout(this.timer);
     // It only copies and reads: its death loses nothing, the next job gets another one.
     this.thread ??= new ThreadHost('maintenance', this.data, () => (this.thread = undefined));
     this.jobs++;
     try {
-      return await this.thread.call<T>(method);
+      return await this.thread.call<T>(method, argument);
     } finally {
       this.jobs--;
       if (this.jobs === 0) {

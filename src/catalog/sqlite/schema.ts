@@ -2,7 +2,8 @@ import type Database from 'better-sqlite3';
 import { closeSync, existsSync, fsyncSync, openSync, rmSync } from 'node:fs';
 import { EXIT, IsocenterError } from '../../errors';
 import { corrupt } from './failure';
-import { LEVELS, SETS, isNumeric, type Layout, type LevelLayout } from './layout';
+import { createKeptAttributes, keepAttributes } from './kept-attributes';
+import { SETS, isNumeric, type Layout, type LevelLayout } from './layout';
 
 /** "ISOC": tells a catalog from any other SQLite file. */
 const APPLICATION_ID = 0x49534f43;
@@ -10,10 +11,10 @@ const APPLICATION_ID = 0x49534f43;
 export type Migration = (database: Database.Database, layout: Layout) => void;
 
 /** Migration n leads from version n to n + 1 (PRAGMA user_version). Never change one that was released. */
-export const MIGRATIONS: readonly Migration[] = [createTables];
+export const MIGRATIONS: readonly Migration[] = [createTables, createKeptAttributes];
 
 /**
- * Creates the tables, or brings them to this version, each step in a transaction of its own.
+ * Creates the tables, or brings them to this version, each step in a transaction of its own, and to the attributes that are wanted.
  * @throws IsocenterError `CATALOG_NEWER` (exit 78), `CATALOG_CORRUPT`.
  */
 export function migrate(
@@ -47,7 +48,7 @@ export function migrate(
       })
       .immediate();
   }
-  checkColumns(database, layout);
+  keepAttributes(database, layout);
 }
 
 /** A whole copy beside the file, synced, before its first change. */
@@ -60,18 +61,6 @@ function copyAside(database: Database.Database, version: number): void {
     fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
-  }
-}
-
-/** The attribute table grew since: the rows miss values that only the files have. */
-function checkColumns(database: Database.Database, layout: Layout): void {
-  for (const level of LEVELS) {
-    const { table, attributes } = layout[level];
-    const found = new Set(database.prepare('SELECT name FROM pragma_table_info(?)').pluck().all(table));
-    const missing = attributes.find(({ keyword }) => !found.has(keyword));
-    if (missing !== undefined) {
-      throw corrupt(database.name, `it was made without the attribute ${missing.keyword}`);
-    }
   }
 }
 
@@ -158,9 +147,11 @@ function columns(level: LevelLayout): string {
 /**
  * Every index is paid for by each row of its table, so an instance has four and all else hangs on the three small
  * tables above it. There is none on Modality, SeriesNumber, sex or birth date: they leave too many rows to be worth it, and come
- * with a date, a name or a UID.
+ * with a date, a name or a UID; nor on what a configuration adds.
  */
 function indexes(layout: Layout): string[] {
+  const { attributes, names } = layout.PATIENT;
+  const patientName = names.filter(({ position }) => attributes[position]?.keyword === 'PatientName');
   return [
     // The keys of the entities; they serve the way down from the level above as well.
     'CREATE UNIQUE INDEX patients_identity ON patients (identity)',
@@ -177,7 +168,7 @@ function indexes(layout: Layout): string[] {
     'CREATE INDEX series_SeriesInstanceUID ON series (SeriesInstanceUID)',
     // What people ask by: number, name, accession number, day.
     'CREATE INDEX patients_PatientID ON patients (PatientID)',
-    ...layout.PATIENT.names.flatMap(({ columns: [alphabetic, ...others] }) => [
+    ...patientName.flatMap(({ columns: [alphabetic, ...others] }) => [
       `CREATE INDEX patients_${alphabetic} ON patients (${alphabetic})`,
       // Most names have one group only.
       ...others.map(

@@ -5,7 +5,7 @@ import { Writer, type BatchReply, type WriteJob } from './writer';
 serve(({ file, attributes }) => {
   const writer = new Writer(file, layoutOf(attributes));
   return {
-    open: () => undefined,
+    open: () => writer.backfill(),
     run: (jobs: readonly WriteJob[]): BatchReply => writer.run(jobs),
     restartLog: () => writer.restartLog(),
     close: () => writer.close(),

@@ -1,16 +1,17 @@
 import type Database from 'better-sqlite3';
 import { errorCode } from '../../errors';
-import type { Arrival, Exchange, QuarantineEntry } from '../types';
+import type { Arrival, BackfillState, BackfillStep, Exchange, QuarantineEntry } from '../types';
 import { BUSY_TIMEOUT, openConnection, setSynchronous } from './connection';
 import { Entities } from './entities';
 import { Exchanger } from './exchange';
 import { certainlyRolledBack, isFatal, rolledBack, toWire, unknownOutcome, type WireError } from './failure';
+import { Backfiller } from './kept-attributes';
 import type { Layout } from './layout';
 import { Ledger } from './ledger';
 import { QuarantineRows } from './quarantine-rows';
 import { migrate } from './schema';
 
-/** One unit of work of the writer. All but `record` are durable: no file could tell them again. */
+/** One unit of work of the writer. All but `record` and `fill` are durable: no file could tell them again. */
 export type WriteJob =
   | { readonly kind: 'record'; readonly arrival: Arrival; readonly replaces?: string }
   | { readonly kind: 'openSegment' | 'settle'; readonly segment: number }
@@ -21,7 +22,8 @@ export type WriteJob =
       readonly kept?: boolean;
     }
   | { readonly kind: 'removeQuarantine'; readonly arrivalId: string }
-  | { readonly kind: 'exchange'; readonly change: Exchange };
+  | { readonly kind: 'exchange'; readonly change: Exchange }
+  | { readonly kind: 'fill'; readonly step: BackfillStep };
 
 export type JobResult = { readonly value: unknown } | { readonly error: WireError };
 
@@ -55,6 +57,7 @@ export class Writer {
   private readonly ledger: Ledger;
   private readonly quarantine: QuarantineRows;
   private readonly exchanger: Exchanger;
+  private readonly backfiller: Backfiller;
   private readonly statements: Readonly<
     Record<'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'undo', Database.Statement<[]>>
   >;
@@ -76,6 +79,7 @@ export class Writer {
     this.ledger = new Ledger(database, layout, this.entities);
     this.quarantine = new QuarantineRows(database);
     this.exchanger = new Exchanger(database, this.ledger, this.entities, this.quarantine);
+    this.backfiller = new Backfiller(database, layout, this.ledger);
     this.statements = {
       begin: database.prepare('BEGIN IMMEDIATE'),
       commit: database.prepare('COMMIT'),
@@ -93,12 +97,17 @@ export class Writer {
     this.markDamaged = database.prepare('UPDATE instances SET damaged = ? WHERE arrivalId = ?');
   }
 
+  /** Attributes that are not filled yet; undefined where there are none. */
+  backfill(): BackfillState | undefined {
+    return this.backfiller.state();
+  }
+
   /** Writes a batch in one transaction; a job that fails alone takes nothing with it. Never throws. */
   run(jobs: readonly WriteJob[]): BatchReply {
     if (this.failed !== undefined) return this.allFailed(jobs, rolledBack(this.failed));
     let committing = false;
     try {
-      this.setMode(jobs.every((job) => job.kind === 'record') ? 'NORMAL' : 'FULL');
+      this.setMode(jobs.every(isTold) ? 'NORMAL' : 'FULL');
       this.statements.begin.run();
       const results = jobs.map((job) => this.attempt(job));
       this.entities.flush();
@@ -137,7 +146,11 @@ export class Writer {
 
   private attempt(job: WriteJob): JobResult {
     // These look at rows by id, and what is written before the savepoint is not lost with it.
-    if (job.kind === 'exchange' || (job.kind === 'record' && this.ledger.holds(job.arrival))) {
+    if (
+      job.kind === 'exchange' ||
+      job.kind === 'fill' ||
+      (job.kind === 'record' && this.ledger.holds(job.arrival))
+    ) {
       this.entities.flush();
     }
     this.entities.begin();
@@ -163,6 +176,8 @@ export class Writer {
         return this.quarantine.add(job.entry, job.kept === true);
       case 'exchange':
         return this.exchanger.run(job.change);
+      case 'fill':
+        return this.backfiller.run(job.step);
       case 'removeQuarantine':
         this.quarantine.remove(job.arrivalId);
         return undefined;
@@ -212,6 +227,11 @@ export class Writer {
     const [state] = this.database.pragma('wal_checkpoint(NOOP)') as { log: number }[];
     return { logPages: state?.log ?? 0 };
   }
+}
+
+/** What the files can tell again. */
+function isTold({ kind }: WriteJob): boolean {
+  return kind === 'record' || kind === 'fill';
 }
 
 /** After these SQLite may have rolled back by itself, and the next record would meet the same. */

@@ -2,8 +2,7 @@ import Database from 'better-sqlite3';
 import { openConnection, requireVersion } from '../../../src/catalog/sqlite/connection';
 import { Writer, type BatchReply, type WriteJob } from '../../../src/catalog/sqlite/writer';
 import { arrival, arrivalId, quarantineEntry, wrongCounters, type Sketch } from '../arrivals';
-import { layoutOf } from '../../../src/catalog/sqlite/layout';
-import { Direct, layout, valueOf } from './direct';
+import { Direct, valueOf } from './direct';
 
 const record = (sketch: Sketch = {}): WriteJob => ({ kind: 'record', arrival: arrival(sketch) });
 
@@ -227,18 +226,5 @@ describe('Writer', () => {
     }
     expect(wrongCounters(direct.dump())).toEqual([]);
     expect(direct.reader.counts()).toMatchObject({ patients: 1, studies: 700, series: 700, instances: 2100 });
-  });
-
-  it('reads a catalog of the same layout only', () => {
-    const attributes = [
-      ...layout.PATIENT.attributes,
-      ...layout.STUDY.attributes,
-      ...layout.SERIES.attributes,
-      ...layout.IMAGE.attributes,
-      { keyword: 'PatientComments', level: 'PATIENT' as const, vr: 'LT' },
-    ];
-    expect(() => new Writer(direct.file, layoutOf(attributes))).toThrow(
-      expect.objectContaining({ code: 'CATALOG_CORRUPT', hint: 'isocenter reindex' }),
-    );
   });
 });
