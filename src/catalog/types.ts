@@ -106,7 +106,6 @@ export interface Exchange {
   readonly quarantineRemove?: string;
 }
 
-export interface SegmentMark {
 /** How far the values of attributes are that are kept since later than the first arrivals: they come from the files, in arrival order. */
 export interface BackfillState {
   readonly keywords: readonly string[];
@@ -145,6 +144,7 @@ export interface BackfillStep {
   readonly last: boolean;
 }
 
+export interface SegmentMark {
   readonly segment: number;
   readonly settled: boolean;
 }
@@ -217,9 +217,6 @@ export interface Catalog {
    */
   exchange(change: Exchange): Promise<'done' | 'stale'>;
 
-  /** Every row as canonical JSON lines, in an order that depends on the content alone. */
-  dump(): AsyncIterable<string>;
-}
   /** Attributes whose values from before they were kept are still missing, as of the last step; undefined where none are. */
   readonly backfill: BackfillState | undefined;
   /** Arrivals behind `after` up to `until`, versions and damaged ones included, in arrival order. */
@@ -231,3 +228,6 @@ export interface Catalog {
   /** Merges values into what is there, and moves the place of the walk behind them, in one transaction. */
   fill(step: BackfillStep): Promise<BackfillState | undefined>;
 
+  /** Every row as canonical JSON lines, in an order that depends on the content alone. */
+  dump(): AsyncIterable<string>;
+}

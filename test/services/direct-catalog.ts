@@ -6,9 +6,9 @@ import { Reader } from '../../src/catalog/sqlite/reader';
 import { Writer, type WriteJob } from '../../src/catalog/sqlite/writer';
 import type {
   Arrival,
-  Catalog,
   BackfillState,
   BackfillStep,
+  Catalog,
   Exchange,
   FindFilter,
   QuarantineEntry,
@@ -22,13 +22,13 @@ type Page = { readonly limit: number; readonly after?: string };
 export class DirectCatalog implements Catalog {
   readonly waiting = 0;
   private readonly file: string;
-  private opened: { writer: Writer; reader: Reader } | undefined;
   private readonly layout: Layout;
+  private opened: { writer: Writer; reader: Reader } | undefined;
 
   constructor(file: string, attributes: AttributeTable = BUILT_IN) {
     this.file = file;
-  }
     this.layout = layoutOf(attributes.stored());
+  }
 
   private get parts(): { writer: Writer; reader: Reader } {
     if (this.opened === undefined) throw rolledBack(new Error('the catalog is closed'));
@@ -67,7 +67,6 @@ export class DirectCatalog implements Catalog {
   removeQuarantine = (arrivalId: string): Promise<void> => this.run({ kind: 'removeQuarantine', arrivalId });
   exchange = (change: Exchange) => this.run<'done' | 'stale'>({ kind: 'exchange', change });
 
-  segments = async () => this.parts.reader.segments();
   get backfill(): BackfillState | undefined {
     return this.opened?.writer.backfill();
   }
@@ -82,6 +81,7 @@ export class DirectCatalog implements Catalog {
   };
   fill = (step: BackfillStep) => this.run<BackfillState | undefined>({ kind: 'fill', step });
 
+  segments = async () => this.parts.reader.segments();
   arrivals = async (segment: number) => new Set(this.parts.reader.arrivals(segment));
   locate = async (uid: string) => this.parts.reader.locate(uid);
   find = async (filter: FindFilter, page: Page) => this.parts.reader.find({ filter, page });

@@ -2,9 +2,9 @@ import { BUILT_IN } from '../../dicom/attributes';
 import { IsocenterError } from '../../errors';
 import type {
   Arrival,
-  Catalog,
   BackfillState,
   BackfillStep,
+  Catalog,
   Conflict,
   Exchange,
   FindFilter,
@@ -14,8 +14,8 @@ import type {
   RecordOptions,
   RecordOutcome,
   SegmentMark,
-} from '../types';
   StoredArrival,
+} from '../types';
 import type { DumpPage } from './dump';
 import { corrupt, isCorrupt, rolledBack } from './failure';
 import type { CatalogAttribute } from './layout';
@@ -46,8 +46,8 @@ export class SqliteCatalog implements Catalog {
   private writer: ThreadHost | undefined;
   private reader: ThreadHost | undefined;
   private failure: Error | undefined;
-
   private filling: BackfillState | undefined;
+
   constructor(options: SqliteCatalogOptions) {
     const attributes = options.attributes ?? BUILT_IN.stored();
     this.data = {
@@ -135,7 +135,6 @@ export class SqliteCatalog implements Catalog {
     return this.write({ kind: 'exchange', change });
   }
 
-  segments(): Promise<SegmentMark[]> {
   get backfill(): BackfillState | undefined {
     return this.filling;
   }
@@ -154,6 +153,7 @@ export class SqliteCatalog implements Catalog {
     return state;
   }
 
+  segments(): Promise<SegmentMark[]> {
     return this.read('segments');
   }
 
