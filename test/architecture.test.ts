@@ -73,7 +73,7 @@ function violation(file: string, target: string): string | undefined {
     return `${file} → ${target}: only the composition root and cli see the configuration`;
   if (from !== to && isAdapter(target) && fromLayer < 5)
     return `${file} → ${target}: an adapter is seen by the composition root only`;
-  if (from === 'services' && (to === 'catalog' || to === 'store') && target !== `${to}/types.ts`)
+  if (from === 'services' && (to === 'catalog' || to === 'store') && !/\/(\w+-)?types\.ts$/.test(target))
     return `${file} → ${target}: services see contracts, never an adapter`;
   const down = toLayer < fromLayer || from === to || (toLayer === fromLayer && [0, 5].includes(toLayer));
   return down ? undefined : `${file} → ${target}: imports point down`;

@@ -51,7 +51,18 @@ export function numericValues(bytes: Buffer, vr: string): number[] {
   return values;
 }
 
-const WRITERS: Readonly<Record<string, (bytes: Buffer, value: number, at: number) => void>> = {
+/** Least and greatest whole number of a binary VR; those that aren't here hold any. */
+const BOUNDS: Readonly<Record<string, readonly [least: number, most: number]>> = {
+  US: [0, 0xffff],
+  SS: [-0x8000, 0x7fff],
+  UL: [0, 0xffffffff],
+  SL: [-0x80000000, 0x7fffffff],
+  UV: [0, Number.MAX_SAFE_INTEGER],
+  SV: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+  AT: [0, 0xffffffff],
+};
+
+const WRITERS: Readonly<Record<string, (bytes: Buffer, value: number, at: number) => unknown>> = {
   US: (bytes, value, at) => bytes.writeUInt16LE(value, at),
   SS: (bytes, value, at) => bytes.writeInt16LE(value, at),
   UL: (bytes, value, at) => bytes.writeUInt32LE(value, at),
@@ -69,17 +80,16 @@ const WRITERS: Readonly<Record<string, (bytes: Buffer, value: number, at: number
 /** Little-endian bytes of numbers in a binary VR; one that the VR can't hold is left out. */
 export function numericBytes(numbers: readonly number[], vr: string): Buffer {
   const size = READERS[vr]?.size ?? 0;
-  const bytes = Buffer.alloc(numbers.length * size);
-  let at = 0;
-  for (const number of numbers) {
-    try {
-      WRITERS[vr]?.(bytes, number, at);
-      at += size;
-    } catch (error) {
-      if (!(error instanceof Error && error.name === 'RangeError')) throw error;
-    }
-  }
-  return bytes.subarray(0, at);
+  const held = numbers.filter((number) => isHeld(number, vr));
+  const bytes = Buffer.alloc(held.length * size);
+  held.forEach((number, index) => WRITERS[vr]?.(bytes, number, index * size));
+  return bytes;
+}
+
+function isHeld(number: number, vr: string): boolean {
+  const bounds = BOUNDS[vr];
+  if (bounds === undefined) return Number.isFinite(number);
+  return Number.isInteger(number) && number >= bounds[0] && number <= bounds[1];
 }
 
 /** VRs that keep any bytes: the attribute's own VR tells what they mean. */

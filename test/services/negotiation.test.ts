@@ -13,6 +13,8 @@ const strict: Peer = { ...open, unknownSyntaxes: false };
 const JPIP = '1.2.840.10008.1.2.4.94';
 const UNKNOWN = '1.2.840.10008.1.2.4.999';
 const FIND = '1.2.840.10008.5.1.4.1.2.2.1';
+/** A class of the standard that nobody serves. */
+const UNSERVED = '1.2.840.10008.5.1.4.1.2.9.1';
 
 function request(more: Partial<AssociateRequest>): AssociateRequest {
   return { contexts: [], roles: [], extendedNegotiation: [], ...more } as unknown as AssociateRequest;
@@ -55,7 +57,21 @@ describe('presentation contexts', () => {
       3,
       undefined,
     ],
-    ['a query is not', FIND, [TS.explicit], open, 3, undefined],
+    [
+      'a query takes Explicit before all others',
+      FIND,
+      [TS.big, TS.implicit, TS.explicit],
+      open,
+      0,
+      TS.explicit,
+    ],
+    ['a query takes Implicit before the rest', FIND, [TS.deflated, TS.implicit], open, 0, TS.implicit],
+    ['a query takes big endian', FIND, [TS.deflated, TS.big], strict, 0, TS.big],
+    ['a query takes deflated', FIND, [TS.rle, TS.deflated], open, 0, TS.deflated],
+    ['a query takes no pixels', FIND, [TS.rle], open, 4, undefined],
+    ['Patient Root', '1.2.840.10008.5.1.4.1.2.1.1', [TS.explicit], open, 0, TS.explicit],
+    ['Patient/Study Only', '1.2.840.10008.5.1.4.1.2.3.1', [TS.explicit], open, 0, TS.explicit],
+    ['no other query', UNSERVED, [TS.explicit], open, 3, undefined],
     ['no syntax at all', SOP.ct, [], open, 4, undefined],
   ])('%s', (_what, abstractSyntax, syntaxes, peer, result, chosen) => {
     const answer = context(abstractSyntax, syntaxes, peer);
@@ -66,7 +82,7 @@ describe('presentation contexts', () => {
   it('are answered each, in their order, decided alone', () => {
     const contexts = Array.from({ length: 128 }, (_, index) => ({
       id: 2 * index + 1,
-      abstractSyntax: index % 2 === 0 ? SOP.ct : FIND,
+      abstractSyntax: index % 2 === 0 ? SOP.ct : UNSERVED,
       transferSyntaxes: [TS.explicit],
     }));
     const answers = negotiateContexts(request({ contexts }), open);
@@ -93,12 +109,25 @@ it('answers extended negotiation of storage: level 2, never longer than asked, a
     sopClass,
     information: Buffer.alloc(length, 1),
   });
-  const extendedNegotiation = [offer(SOP.ct, 6), offer(SOP.mr, 1), offer(SOP.cr, 20), offer(FIND, 5)];
+  const extendedNegotiation = [offer(SOP.ct, 6), offer(SOP.mr, 1), offer(SOP.cr, 20), offer(UNSERVED, 5)];
   expect(negotiateExtended(request({ extendedNegotiation }), open)).toEqual([
     { sopClass: SOP.ct, information: Buffer.from([2, 0, 3, 0, 0, 0]) },
     { sopClass: SOP.mr, information: Buffer.from([2]) },
     { sopClass: SOP.cr, information: Buffer.from([2, 0, 3, 0, 0, 0]) },
   ]);
+});
+
+it('answers extended negotiation of queries: what was offered and is built, never longer than asked', () => {
+  const answers = (...information: number[]): number[] => {
+    const extendedNegotiation = [{ sopClass: FIND, information: Buffer.from(information) }];
+    return [...negotiateExtended(request({ extendedNegotiation }), open)[0]!.information];
+  };
+  expect(answers(1, 1, 1, 1, 1, 1, 1)).toEqual([1, 1, 1, 1, 0, 1, 1]);
+  expect(answers(1)).toEqual([1]);
+  expect(answers(0, 1, 0)).toEqual([0, 1, 0]);
+  expect(answers(1, 1, 1, 1, 1, 1, 1, 1, 1)).toEqual([1, 1, 1, 1, 0, 1, 1]);
+  expect(answers(2, 255, 1)).toEqual([0, 0, 1]);
+  expect(answers()).toEqual([]);
 });
 
 it('knows what is storage', () => {
