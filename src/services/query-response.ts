@@ -38,6 +38,12 @@ interface Column extends ReturnedKey {
   readonly padding: number;
 }
 
+/** A character set, and the element (0008,0005) that states it. */
+interface StatedSet {
+  readonly set: CharacterSet;
+  readonly element: Buffer;
+}
+
 /**
  * Encodes the answers of one query (PS3.4 C.4.1.1.3.2), each with the same attributes in the same order: those that were asked for, the unique
  * keys above, level, availability and where to retrieve from. (0008,0005) stands where a value needs it: the request's set
@@ -49,7 +55,8 @@ export class ResponseEncoder {
   private readonly littleEndian: boolean;
   private readonly deflated: boolean;
   private readonly places: readonly Place[];
-  private readonly preferred: CharacterSet | undefined;
+  private readonly preferred: StatedSet | undefined;
+  private readonly fallback: StatedSet;
   /** By place: a whole element, or the text of one; used again for each row. */
   private readonly parts: (Buffer | string)[];
 
@@ -72,7 +79,9 @@ export class ResponseEncoder {
     ].sort((a, b) => a.tag - b.tag);
     this.parts = this.places.map((place) => ('bytes' in place ? place.bytes : ''));
     const own = options.charset;
-    this.preferred = own === undefined ? plan.characterSet : parseCharacterSet(own.split('\\'));
+    const set = own === undefined ? plan.characterSet : parseCharacterSet(own.split('\\'));
+    this.preferred = set && this.stated(set);
+    this.fallback = this.stated(UTF_8);
   }
 
   /** The identifier of a pending response. */
@@ -104,29 +113,37 @@ export class ResponseEncoder {
   }
 
   private writeText(row: QueryRow): Buffer {
-    const [set, written] =
-      this.tryText(row, this.preferred) ??
-      this.tryText(row, UTF_8) ??
-      this.tryText(wellFormed(row), UTF_8) ??
-      [];
-    if (set === undefined || written === undefined) throw new Error('a row that not even UTF-8 can hold');
+    const written =
+      (this.preferred && this.tryText(row, this.preferred)) ??
+      this.tryText(row, this.fallback) ??
+      this.tryText(wellFormed(row), this.fallback);
+    if (written === undefined) throw new Error('a row that not even UTF-8 can hold');
     return written;
   }
 
-  private tryText(row: QueryRow, set: CharacterSet | undefined): [CharacterSet, Buffer] | undefined {
-    if (set === undefined) return undefined;
+  private tryText(row: QueryRow, { set, element: stated }: StatedSet): Buffer | undefined {
+    // Romaji have other signs in two places of ASCII.
+    const extendsAscii = set.scheme !== 'iso2022' || set.g0 === '6';
     for (const [index, place] of this.places.entries()) {
       if ('bytes' in place) continue;
       const value = row[place.keyword] ?? '';
-      const element =
-        value === '' || !place.plain
-          ? this.otherElement(place, value, set)
-          : this.textElement(place, String(value), set);
+      const element = place.plain
+        ? this.textPart(place, String(value), set, extendsAscii)
+        : this.otherElement(place, value, set);
       if (element === undefined) return undefined;
       this.parts[index] = element;
     }
-    const stated = { tag: SPECIFIC_CHARACTER_SET, vr: 'CS', value: Buffer.from(termsOf(set), 'latin1') };
-    return [set, this.assemble(this.encoded(stated))];
+    return this.assemble(stated);
+  }
+
+  private textPart(
+    column: Column,
+    text: string,
+    set: CharacterSet,
+    extendsAscii: boolean,
+  ): Buffer | string | undefined {
+    const short = extendsAscii && text.length <= LONGEST_SHORT && isAscii(text);
+    return short ? text : this.textElement(column, text, set);
   }
 
   private textElement({ tag, vr }: Column, text: string, set: CharacterSet): Buffer | undefined {
@@ -156,6 +173,11 @@ export class ResponseEncoder {
 
   private oversize({ tag, vr }: Column, text: string): Buffer {
     return this.encoded({ tag, vr, value: Buffer.from(text, 'latin1') });
+  }
+
+  private stated(set: CharacterSet): StatedSet {
+    const value = Buffer.from(termsOf(set), 'latin1');
+    return { set, element: this.encoded({ tag: SPECIFIC_CHARACTER_SET, vr: 'CS', value }) };
   }
 
   private encoded(element: DataElement): Buffer {
