@@ -61,6 +61,6 @@ function hintFor(status: number, { lacking, level, modelName }: Question): strin
   if (refusesKeys && lacking.length > 0)
     return `the level ${level ?? ''} needs ${lacking.map((keyword) => `-k ${keyword}=VALUE`).join(' and ')}, or --relational where the peer can do it`;
   if ((status & 0xff00) === STATUS.DataSetDoesNotMatchSOPClass)
-    return 'the peer does not take a key of this query: leave out what it names, or ask with --only for the given keys alone';
+    return 'the peer does not take a key of this query, or its value: mend or leave out what it names; --only asks for the given keys alone';
   return statusCategory(status) === 'failure' ? other : '';
 }
