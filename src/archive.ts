@@ -8,10 +8,12 @@ import { setCatalogAside } from './catalog/sqlite/set-aside';
 import { SqliteCatalog } from './catalog/sqlite/catalog';
 import type { Catalog } from './catalog/types';
 import type { Config } from './config/config';
+import { attributesOf, type AttributeTable } from './dicom/attributes';
 import { errorCode, errorMessage, EXIT, IsocenterError } from './errors';
 import type { NodeEventBus } from './events';
 import type { LogFn } from './log';
-import type { AssumedCharset } from './services/arrivals';
+import type { AssumedCharset, HeaderRules } from './services/arrivals';
+import { Backfill } from './services/backfill';
 import { Duplicates } from './services/duplicates';
 import { Exchanger } from './services/exchange';
 import { importPaths } from './services/import';
@@ -34,7 +36,11 @@ export interface Adapters {
 }
 
 /** Makes them for a storage directory; `receives` is false for commands that only look. */
-export type CreateAdapters = (storage: Config['storage'], receives: boolean) => Adapters;
+export type CreateAdapters = (
+  storage: Config['storage'],
+  receives: boolean,
+  attributes: AttributeTable,
+) => Adapters;
 
 export interface ArchiveOptions {
   readonly config: Config;
@@ -68,7 +74,8 @@ export class Archive {
   private readonly exchanger: Exchanger;
   private readonly duplicates: Duplicates;
   private readonly quarantine: Quarantine;
-  private readonly assumed: AssumedCharset;
+  private readonly rules: HeaderRules;
+  private readonly backfill: Backfill;
   private readonly lock: Lock;
   /** Segments that this process opened: nothing in them was left behind. */
   private readonly own = new Set<number>();
@@ -80,14 +87,17 @@ export class Archive {
     const { config, log, events } = options;
     this.options = options;
     this.lock = lock;
-    const { store, catalog } = (options.adapters ?? filesAndSqlite)(config.storage, receives);
+    const attributes = attributesOf(config.catalog.attributes);
+    const { store, catalog } = (options.adapters ?? filesAndSqlite)(config.storage, receives, attributes);
     this.store = store;
     this.catalog = catalog;
-    this.assumed = assumedBy(config);
-    this.exchanger = new Exchanger(this.store, this.catalog, this.assumed);
-    this.duplicates = new Duplicates(this.store, this.catalog, this.exchanger, this.assumed, events);
-    this.quarantine = new Quarantine(this.store, this.catalog, this.exchanger, this.assumed, events);
+    this.rules = { assumed: assumedBy(config), attributes };
+    this.exchanger = new Exchanger(this.store, this.catalog, this.rules);
+    this.duplicates = new Duplicates(this.store, this.catalog, this.exchanger, this.rules, events);
+    this.quarantine = new Quarantine(this.store, this.catalog, this.exchanger, this.rules, events);
+    this.backfill = new Backfill({ store, catalog, rules: this.rules, events, log });
     this.ingest = new Ingest({
+      attributes,
       store: this.store,
       catalog: this.catalog,
       duplicates: this.duplicates,
@@ -150,7 +160,7 @@ export class Archive {
       duplicates: this.duplicates,
       quarantine: this.quarantine,
       ingest: this.ingest,
-      assumed: this.assumed,
+      rules: this.rules,
       events: this.options.events,
       log: this.options.log,
       policy: () => this.options.config.storage.duplicates,
@@ -163,6 +173,14 @@ export class Archive {
     return report;
   }
 
+  /**
+   * Fills in attributes that the configuration or a new version has added, for instances that were there before; `recover` comes first. In the
+   * background: resolves when that has ended or the archive is closed, and never rejects.
+   */
+  fillIn(): Promise<void> {
+    return this.isStopping() ? Promise.resolve() : this.backfill.start();
+  }
+
   /** Ends in the order that keeps every promise: open files, records, settled marks, checkpoint, lock. Idempotent. */
   close(): Promise<void> {
     this.closing ??= this.end();
@@ -171,6 +189,7 @@ export class Archive {
 
   private async end(): Promise<void> {
     await this.recovery?.catch(() => undefined);
+    await this.backfill.stop();
     await this.exchanger.idle();
     try {
       await this.store.close();
@@ -204,6 +223,7 @@ export class Archive {
         stopped: this.ingest.stopped,
         associations: state.associations(),
         ...(await catalog.counts()),
+        backfill: shownBackfill(catalog),
       }),
       find: (filter, page) => catalog.find(filter, page),
       conflicts: (page) => catalog.conflicts(page),
@@ -259,7 +279,7 @@ export class Archive {
       catalog: this.catalog,
       store: this.store,
       duplicates: () => config.storage.duplicates,
-      assumed: this.assumed,
+      assumed: this.rules.assumed,
       aeTitle: config.aeTitles[0],
     };
   }
@@ -286,6 +306,12 @@ export class Archive {
   }
 }
 
+function shownBackfill({ backfill }: Catalog): Status['backfill'] {
+  if (backfill === undefined) return undefined;
+  const { keywords, done, total, skipped } = backfill;
+  return { attributes: keywords, done, total, skipped };
+}
+
 /** By title alone, in the order in which callers are recognised: a file says nothing of the host. */
 function assumedBy(config: Config): AssumedCharset {
   const remotes = config.remotes
@@ -294,10 +320,14 @@ function assumedBy(config: Config): AssumedCharset {
   return (title) => remotes.find((remote) => remote.title.matches(title))?.defaultCharset;
 }
 
-function filesAndSqlite({ directory, reserve }: Config['storage'], receives: boolean): Adapters {
+function filesAndSqlite(
+  { directory, reserve }: Config['storage'],
+  receives: boolean,
+  attributes: AttributeTable,
+): Adapters {
   return {
     store: new FilesystemStore({ directory, reserve, receives }),
-    catalog: new SqliteCatalog({ path: join(directory, 'catalog.sqlite') }),
+    catalog: new SqliteCatalog({ path: join(directory, 'catalog.sqlite'), attributes: attributes.stored() }),
   };
 }
 

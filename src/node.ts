@@ -252,6 +252,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
       );
     }
     log('info', 'ready');
+    void opened.fillIn();
   }
 
   function stop(): Promise<void> {

@@ -40,6 +40,15 @@ export interface Status {
   readonly instances: number;
   readonly bytes: number;
   readonly quarantined: number;
+  /** Attributes that are filled in for instances from before they were kept: until then queries for them are incomplete. */
+  readonly backfill:
+    | {
+        readonly attributes: readonly string[];
+        readonly done: number;
+        readonly total: number;
+        readonly skipped: number;
+      }
+    | undefined;
 }
 
 /**

@@ -1,8 +1,9 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import type { NodeApi } from '../admin/api';
 import type { EntityRow, FindFilter, Level } from '../catalog/types';
-import { attributeOf, ATTRIBUTES } from '../dicom/attributes';
+import { loadConfig } from '../config/load';
 import { didYouMean } from '../config/suggest';
+import { attributesOf, type AttributeTable } from '../dicom/attributes';
 import { EXIT, IsocenterError, type ExitCode } from '../errors';
 import { type CommandContext, examples } from './command';
 import { withErrors } from './errors';
@@ -82,9 +83,12 @@ export function register(program: Command, context: CommandContext): void {
     .option('--conflicts', 'list the attributes for which later images said something else than the first')
     .option('--json', 'print one JSON object a line')
     .action(
-      withErrors((level: Level | undefined, options: FindOptions) =>
-        withNode(context, 'read', (api) => find(api, level ?? 'STUDY', options)),
-      ),
+      withErrors((level: Level | undefined, options: FindOptions) => {
+        const { config } = loadConfig(context.configFile(), process.env);
+        const attributes = attributesOf(config.catalog.attributes);
+        const filter: FindFilter = { level: level ?? 'STUDY', keys: parseKeys(options.key, attributes) };
+        return withNode(context, 'read', (api) => find(api, filter, options));
+      }),
     );
   examples(
     command,
@@ -109,9 +113,9 @@ function parseRows(text: string): number {
   return Number(text);
 }
 
-async function find(api: NodeApi, level: Level, options: FindOptions): Promise<ExitCode> {
+async function find(api: NodeApi, filter: FindFilter, options: FindOptions): Promise<ExitCode> {
   if (options.conflicts === true) return findConflicts(api, options);
-  const filter: FindFilter = { level, keys: parseKeys(options.key) };
+  const { level } = filter;
   const columns: Column<EntityRow>[] = COLUMNS[level].map((keyword) => ({
     title: TITLES[keyword] ?? keyword,
     value: (row) => row[keyword],
@@ -166,13 +170,13 @@ export async function printPages<Row>(
   return EXIT.ok;
 }
 
-function parseKeys(texts: readonly string[]): Record<string, string> {
+function parseKeys(texts: readonly string[], attributes: AttributeTable): Record<string, string> {
   const keys: Record<string, string> = {};
   for (const text of texts) {
     const equals = text.indexOf('=');
     const keyword = equals < 0 ? text : text.slice(0, equals);
-    if (attributeOf(keyword) === undefined) {
-      const known = ATTRIBUTES.map((attribute) => attribute.keyword);
+    if (attributes.of(keyword) === undefined) {
+      const known = attributes.rows.map((attribute) => attribute.keyword);
       throw new IsocenterError(
         'KEY_UNKNOWN',
         `"${keyword}" is not a key that can be searched${didYouMean(keyword, known)}`,

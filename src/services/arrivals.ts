@@ -1,10 +1,18 @@
-import type { Arrival, QuarantineEntry, QuarantineReason } from '../catalog/types';
+import type { Arrival, QuarantineEntry, QuarantineReason, StoredArrival } from '../catalog/types';
+import type { AttributeTable } from '../dicom/attributes';
 import { HeaderReader } from '../dicom/header';
+import type { InstanceHeader } from '../dicom/types';
 import { IsocenterError } from '../errors';
 import type { Decision, FileMeta, SealedFile, Store } from '../store/types';
 
 /** Character set assumed for data sets without (0008,0005), by who sent them (`defaultCharset` of a remote). */
 export type AssumedCharset = (sourceAETitle: string) => string | undefined;
+
+/** How headers are read: by the same rules whoever reads them, so that rows are a function of the files. */
+export interface HeaderRules {
+  readonly assumed: AssumedCharset;
+  readonly attributes: AttributeTable;
+}
 
 type Place = 'instances' | 'quarantine';
 
@@ -15,7 +23,7 @@ type Place = 'instances' | 'quarantine';
 export async function readArrival(
   store: Store,
   arrivalId: string,
-  assumed: AssumedCharset,
+  rules: HeaderRules,
   place: Place = 'instances',
 ): Promise<Arrival> {
   const check = await store.check(arrivalId, place);
@@ -25,7 +33,7 @@ export async function readArrival(
       `${arrivalId} is not the file that was sealed: ${check.state === 'mismatch' ? check.reason : 'never finished'}`,
     );
   }
-  return headerOf(store, check.file, check.meta, assumed, place);
+  return headerOf(store, check.file, check.meta, rules, place);
 }
 
 /** The same for a file whose seal was just checked. */
@@ -33,14 +41,10 @@ export async function headerOf(
   store: Store,
   file: SealedFile,
   meta: FileMeta,
-  assumed: AssumedCharset,
+  rules: HeaderRules,
   place: Place = 'instances',
 ): Promise<Arrival> {
-  const defaultCharacterSet = assumed(meta.SourceApplicationEntityTitle);
-  const reader = new HeaderReader({
-    transferSyntaxUID: meta.TransferSyntaxUID,
-    ...(defaultCharacterSet === undefined ? {} : { defaultCharacterSet }),
-  });
+  const reader = readerFor(meta.TransferSyntaxUID, meta.SourceApplicationEntityTitle, rules);
   for await (const chunk of store.readDataSet(file, place)) {
     const parsed = reader.push(chunk);
     if (parsed !== undefined) await parsed;
@@ -56,6 +60,53 @@ export async function headerOf(
     sha256: file.sha256,
     sourceAETitle: meta.SourceApplicationEntityTitle,
   };
+}
+
+function readerFor(transferSyntaxUID: string, sourceAETitle: string, rules: HeaderRules): HeaderReader {
+  const defaultCharacterSet = rules.assumed(sourceAETitle);
+  return new HeaderReader({
+    transferSyntaxUID,
+    attributes: rules.attributes,
+    ...(defaultCharacterSet === undefined ? {} : { defaultCharacterSet }),
+  });
+}
+
+/** A header ends before that as a rule. */
+const FIRST_READ = 64 * 1024;
+const LARGEST_READ = 1024 * 1024;
+/** To leave less out than that costs more than to read it. */
+const LEAST_LEFT_OUT = 256 * 1024;
+
+/**
+ * The header alone: large values that nobody wants are left out, pixel data above all. The seal is not looked at.
+ * @throws as `readArrival`
+ */
+export async function skimHeader(
+  store: Store,
+  arrival: StoredArrival,
+  rules: HeaderRules,
+): Promise<InstanceHeader> {
+  const { arrivalId, dataSetOffset, dataSetLength } = arrival;
+  const reader = readerFor(arrival.TransferSyntaxUID, arrival.sourceAETitle, rules);
+  let size = FIRST_READ;
+  for (let at = 0; at < dataSetLength;) {
+    const length = Math.min(size, dataSetLength - at);
+    const part = { arrivalId, dataSetOffset: dataSetOffset + at, dataSetLength: length };
+    for await (const chunk of store.readDataSet(part)) {
+      const parsed = reader.push(chunk);
+      if (parsed !== undefined) await parsed;
+    }
+    at += length;
+    const rest = Math.min(reader.skippable, dataSetLength - at);
+    if (rest < LEAST_LEFT_OUT && at + rest < dataSetLength) {
+      size = Math.min(size * 2, LARGEST_READ);
+      continue;
+    }
+    reader.skip(rest);
+    at += rest;
+    size = FIRST_READ;
+  }
+  return reader.finish();
 }
 
 /** What the quarantine's list says of an arrival. */

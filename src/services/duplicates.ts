@@ -9,7 +9,7 @@ import {
   quarantineEntry,
   readArrival,
   unreadableEntry,
-  type AssumedCharset,
+  type HeaderRules,
 } from './arrivals';
 import type { Exchanger } from './exchange';
 
@@ -39,20 +39,20 @@ export class Duplicates {
   private readonly store: Store;
   private readonly catalog: Catalog;
   private readonly exchanger: Exchanger;
-  private readonly assumed: AssumedCharset;
+  private readonly rules: HeaderRules;
   private readonly events: NodeEventBus;
 
   constructor(
     store: Store,
     catalog: Catalog,
     exchanger: Exchanger,
-    assumed: AssumedCharset,
+    rules: HeaderRules,
     events: NodeEventBus,
   ) {
     this.store = store;
     this.catalog = catalog;
     this.exchanger = exchanger;
-    this.assumed = assumed;
+    this.rules = rules;
     this.events = events;
   }
 
@@ -177,7 +177,7 @@ export class Duplicates {
 
   /** What `refuse` would have done to the held one, had it come second as its seal says. */
   private async precede(arrival: Arrival, current: InstanceLocation): Promise<void> {
-    const held = await readArrival(this.store, current.arrivalId, this.assumed);
+    const held = await readArrival(this.store, current.arrivalId, this.rules);
     await this.exchanger.exchange({
       leaves: current.arrivalId,
       comes: arrival,

@@ -1,7 +1,7 @@
 import type { Arrival, Catalog, QuarantineEntry } from '../catalog/types';
 import { errorCode, errorMessage, IsocenterError } from '../errors';
 import type { Store } from '../store/types';
-import { quarantineDecision, readArrival, type AssumedCharset } from './arrivals';
+import { quarantineDecision, readArrival, type HeaderRules } from './arrivals';
 
 /** How often the replay is read again because the patient's arrivals changed meanwhile. */
 const ATTEMPTS = 5;
@@ -39,13 +39,13 @@ export interface ExchangeRequest {
 export class Exchanger {
   private readonly store: Store;
   private readonly catalog: Catalog;
-  private readonly assumed: AssumedCharset;
+  private readonly rules: HeaderRules;
   private last: Promise<unknown> = Promise.resolve();
 
-  constructor(store: Store, catalog: Catalog, assumed: AssumedCharset) {
+  constructor(store: Store, catalog: Catalog, rules: HeaderRules) {
     this.store = store;
     this.catalog = catalog;
-    this.assumed = assumed;
+    this.rules = rules;
   }
 
   /** One after the other: whoever exchanges, releases or discards first looks at what is in place, and it must stay so. */
@@ -109,7 +109,7 @@ export class Exchanger {
     for (const arrivalId of await this.catalog.arrivalsOfPatient(leaves)) {
       if (arrivalId === leaves || known.has(arrivalId)) continue;
       try {
-        known.set(arrivalId, await readArrival(this.store, arrivalId, this.assumed));
+        known.set(arrivalId, await readArrival(this.store, arrivalId, this.rules));
       } catch (error) {
         if (!isNotWhole(error)) throw error;
         unreadable.push(arrivalId);

@@ -1,4 +1,5 @@
 import type { Arrival, Catalog } from '../catalog/types';
+import type { AttributeTable } from '../dicom/attributes';
 import { GroupTwoStripper } from '../dicom/group-two';
 import { HeaderReader } from '../dicom/header';
 import type { InstanceHeader } from '../dicom/types';
@@ -46,6 +47,8 @@ export interface Taken {
 }
 
 export interface IngestParts {
+  /** What is read from a header. */
+  readonly attributes: AttributeTable;
   readonly store: Store;
   readonly catalog: Catalog;
   readonly duplicates: Duplicates;
@@ -107,7 +110,7 @@ export class Ingest {
     const { meta } = candidate;
     const writer = await this.begin(meta);
     const { header, strippedGroupTwo } = await this.orRevoke(writer, async () => {
-      const received = await receive(candidate, writer);
+      const received = await receive(candidate, writer, this.parts.attributes);
       checkAgainstCommand(received.header, meta);
       return received;
     });
@@ -265,11 +268,13 @@ function leavesNothing(error: unknown): boolean {
 async function receive(
   candidate: Candidate,
   writer: ArrivalWriter,
+  attributes: AttributeTable,
 ): Promise<{ header: InstanceHeader; strippedGroupTwo: boolean }> {
   const { meta, dataSet, defaultCharset } = candidate;
   const stripper = new GroupTwoStripper(meta.TransferSyntaxUID);
   const reader = new HeaderReader({
     transferSyntaxUID: meta.TransferSyntaxUID,
+    attributes,
     ...(defaultCharset === undefined ? {} : { defaultCharacterSet: defaultCharset }),
   });
   let length = 0;

@@ -2,7 +2,7 @@ import type { Catalog, InstanceLocation, QuarantineEntry } from '../catalog/type
 import { errorMessage, EXIT, IsocenterError } from '../errors';
 import type { NodeEventBus } from '../events';
 import type { Store } from '../store/types';
-import { quarantineEntry, readArrival, unreadableEntry, type AssumedCharset } from './arrivals';
+import { quarantineEntry, readArrival, unreadableEntry, type HeaderRules } from './arrivals';
 import { isNotWhole, type Exchanger } from './exchange';
 
 /** Characters of a reason: it is kept in the log of decisions for ever. */
@@ -13,20 +13,20 @@ export class Quarantine {
   private readonly store: Store;
   private readonly catalog: Catalog;
   private readonly exchanger: Exchanger;
-  private readonly assumed: AssumedCharset;
+  private readonly rules: HeaderRules;
   private readonly events: NodeEventBus;
 
   constructor(
     store: Store,
     catalog: Catalog,
     exchanger: Exchanger,
-    assumed: AssumedCharset,
+    rules: HeaderRules,
     events: NodeEventBus,
   ) {
     this.store = store;
     this.catalog = catalog;
     this.exchanger = exchanger;
-    this.assumed = assumed;
+    this.rules = rules;
     this.events = events;
   }
 
@@ -76,7 +76,7 @@ export class Quarantine {
   private async putInPlace(arrivalId: string, reason: string): Promise<void> {
     // An earlier attempt may have moved it already.
     const place = (await this.store.exists(arrivalId, 'quarantine')) ? 'quarantine' : 'instances';
-    const comes = await readArrival(this.store, arrivalId, this.assumed, place);
+    const comes = await readArrival(this.store, arrivalId, this.rules, place);
     for (;;) {
       const [held] = await this.catalog.locate(comes.header.SOPInstanceUID);
       if (held?.arrivalId === arrivalId) break;
@@ -103,7 +103,7 @@ export class Quarantine {
     by: string,
   ): Promise<Omit<QuarantineEntry, 'count'> | undefined> {
     try {
-      const out = await readArrival(this.store, held.arrivalId, this.assumed);
+      const out = await readArrival(this.store, held.arrivalId, this.rules);
       return quarantineEntry(out, 'replaced', 'a quarantined copy was released in its place', by);
     } catch (error) {
       if (!isNotWhole(error)) throw error;

@@ -9,7 +9,7 @@ import {
   quarantineEntry,
   readArrival,
   unreadableEntry,
-  type AssumedCharset,
+  type HeaderRules,
 } from './arrivals';
 import type { DuplicatePolicy, Duplicates } from './duplicates';
 import { isNotWhole } from './exchange';
@@ -35,7 +35,7 @@ export interface RecoveryParts {
   readonly duplicates: Duplicates;
   readonly quarantine: Quarantine;
   readonly ingest: Ingest;
-  readonly assumed: AssumedCharset;
+  readonly rules: HeaderRules;
   readonly events: NodeEventBus;
   readonly log: LogFn;
   /** The node's `duplicates`: recovery applies the rule of ingest. */
@@ -151,7 +151,7 @@ export class Recovery {
 
   /** A file without a row: whole and never decided upon, it was received and its row was lost. */
   private async adopt(arrivalId: string): Promise<void> {
-    const { store, assumed } = this.parts;
+    const { store, rules } = this.parts;
     const decision = this.decided.get(arrivalId);
     if (decision?.action === 'delete' || decision?.action === 'discard') {
       await store.remove(arrivalId);
@@ -170,7 +170,7 @@ export class Recovery {
     }
     let arrival: Arrival;
     try {
-      arrival = await headerOf(store, check.file, check.meta, assumed);
+      arrival = await headerOf(store, check.file, check.meta, rules);
     } catch (error) {
       if (errorCode(error) !== 'DICOM_PARSE') throw error;
       await this.setAside(arrivalId, 'unreadable', errorMessage(error));
@@ -252,9 +252,9 @@ export class Recovery {
   }
 
   private async takeAgain(arrival: Arrival, meta: Parameters<Ingest['take']>[0]['meta']): Promise<void> {
-    const { store, ingest, assumed, policy } = this.parts;
+    const { store, ingest, rules, policy } = this.parts;
     const bytes = store.readDataSet(arrival)[Symbol.asyncIterator]();
-    const defaultCharset = assumed(meta.SourceApplicationEntityTitle);
+    const defaultCharset = rules.assumed(meta.SourceApplicationEntityTitle);
     try {
       await ingest.take({
         meta,
@@ -390,7 +390,7 @@ export class Recovery {
 
   /** A file in `quarantine/` that the catalog doesn't list there. */
   private async placeUnlisted(arrivalId: string): Promise<void> {
-    const { store, catalog, quarantine, assumed } = this.parts;
+    const { store, catalog, quarantine, rules } = this.parts;
     const decision = this.decided.get(arrivalId);
     if (decision?.action === 'discard' || decision?.action === 'delete') {
       await store.remove(arrivalId, 'quarantine');
@@ -399,7 +399,7 @@ export class Recovery {
     let arrival: Arrival | undefined;
     let detail = decision?.reason ?? 'found in quarantine without a decision';
     try {
-      arrival = await readArrival(store, arrivalId, assumed, 'quarantine');
+      arrival = await readArrival(store, arrivalId, rules, 'quarantine');
     } catch (error) {
       if (!isNotWhole(error)) throw error;
       detail = errorMessage(error);

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { Archive, type Adapters, type ArchiveUse } from '../../src/archive';
 import type { Arrival, Catalog } from '../../src/catalog/types';
 import type { Config, RemoteConfig } from '../../src/config/config';
+import { BUILT_IN } from '../../src/dicom/attributes';
 import { NodeEventBus, type AlertEvent, type StoredEvent } from '../../src/events';
 import { readArrival } from '../../src/services/arrivals';
 import type { Candidate, Taken } from '../../src/services/ingest';
@@ -92,6 +93,7 @@ const READS: ReadonlySet<string> = new Set([
   'counts',
   'quarantineEntry',
   'arrivalsOfPatient',
+  'arrivalsAfter',
 ]);
 /** Passed through: they hand out streams, or are asked without waiting. */
 const PLAIN: ReadonlySet<string> = new Set([
@@ -230,7 +232,7 @@ export async function openArchive(directory: string, options: OpenOptions = {}):
       onFatal: (error) => {
         throw error;
       },
-      adapters: (storage, receives): Adapters => {
+      adapters: (storage, receives, attributes): Adapters => {
         inner = {
           store: new FilesystemStore({
             directory: storage.directory,
@@ -241,7 +243,7 @@ export async function openArchive(directory: string, options: OpenOptions = {}):
             calls: { ...QUICK, ...options.calls },
             segment: { files: options.segment ?? 10_000, milliseconds: 3_600_000 },
           }),
-          catalog: new DirectCatalog(path.join(storage.directory, 'catalog.sqlite')),
+          catalog: new DirectCatalog(path.join(storage.directory, 'catalog.sqlite'), attributes),
         };
         const { store } = inner;
         const watchedStore = watched(store, 'store', steps);
@@ -344,7 +346,8 @@ export async function deleteCurrent({ catalog, store }: Opened, uid: string): Pr
   const { arrivalId } = (await catalog.locate(uid))[0]!;
   const replay: Arrival[] = [];
   for (const other of await catalog.arrivalsOfPatient(arrivalId))
-    if (other !== arrivalId) replay.push(await readArrival(store, other, () => undefined));
+    if (other !== arrivalId)
+      replay.push(await readArrival(store, other, { assumed: () => undefined, attributes: BUILT_IN }));
   await store.decide({ action: 'delete', arrivalId, reason: 'test', time: 'now' });
   await catalog.exchange({ leaves: arrivalId, replay });
   await store.remove(arrivalId);
