@@ -11,7 +11,7 @@ import { describeInterop, run } from '../support/tools';
 import { TIMEOUTS } from '../support/upper-layer';
 
 /** C-FIND on the real node, by the conformance cases. */
-const INSTANCES = 400;
+const INSTANCES = 2000;
 let node: NodeProcess;
 
 const RIGHTS = ['echo', 'store', 'find'];
@@ -432,16 +432,23 @@ describe('streams', () => {
 
   it('T58: until C-CANCEL, and the association goes on', async () => {
     const caller = await call();
-    const cancel = new AbortController();
-    const { rows, final } = await find(images, {
-      caller,
-      signal: cancel.signal,
-      onPending: (count) => {
-        if (count === 5) cancel.abort();
-      },
-    });
-    expect([0xfe00, 0]).toContain(final.status);
-    expect(rows.length).toBeLessThanOrEqual(INSTANCES);
+    const cancelAfter = async (answers: number): Promise<number> => {
+      const cancel = new AbortController();
+      const { rows, final } = await find(images, {
+        caller,
+        signal: cancel.signal,
+        onPending: (count) => {
+          if (count === answers) cancel.abort();
+        },
+      });
+      expect(final.status).toBe(rows.length === INSTANCES ? 0 : 0xfe00);
+      return rows.length;
+    };
+    // A cancel that comes late finds everything sent: on a busy machine that is no wonder, but not each time.
+    let fewest = INSTANCES;
+    for (let attempt = 0; attempt < 10 && fewest > INSTANCES / 2; attempt++)
+      fewest = Math.min(fewest, await cancelAfter(5));
+    expect(fewest).toBeLessThanOrEqual(INSTANCES / 2);
     expect(await studies({ PatientID: 'PID6' }, { caller })).toBe('S7');
     await caller.association.release();
   });
