@@ -1,4 +1,5 @@
 import type { AttributeValue, InstanceHeader } from '../dicom/types';
+import type { EntityQuery, QueryPage } from './query-types';
 
 export type Level = 'PATIENT' | 'STUDY' | 'SERIES' | 'IMAGE';
 
@@ -73,7 +74,7 @@ export type EntityRow = Readonly<Record<string, AttributeValue | null>>;
 
 export interface FindPage {
   readonly rows: EntityRow[];
-  /** Hand it back for the next page; undefined at the end. */
+  /** Hand it back for the next page; undefined at the end. A page may be empty and yet not the last: a scan is cut into slices. */
   readonly next: string | undefined;
 }
 
@@ -177,6 +178,12 @@ export interface Catalog {
 
   /** Every arrival of a SOP Instance UID, the current one first. */
   locate(SOPInstanceUID: string): Promise<InstanceLocation[]>;
+  /**
+   * One page of a query (C-FIND): at most `limit` rows, each an entity that has a current instance, in an order that depends on keys that
+   * don't change, so that `after` resumes behind the last one. Never runs longer than a slice of some milliseconds: others wait on the same thread.
+   * @throws IsocenterError `CATALOG_FILTER` for a keyword that can't be asked for at this level, or a key that is too long; `CATALOG_CURSOR`.
+   */
+  query(query: EntityQuery, page: { readonly limit: number; readonly after?: string }): Promise<QueryPage>;
   find(filter: FindFilter, page: { readonly limit: number; readonly after?: string }): Promise<FindPage>;
   conflicts(page: {
     readonly limit: number;

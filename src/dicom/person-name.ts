@@ -30,16 +30,26 @@ function foldOnce(text: string): string {
 
 /**
  * A person name for matching: alphabetic, ideographic and phonetic group, each folded, its components trimmed and empty ones at the
- * end dropped; '' for a group that isn't there (PS3.5 6.2.1).
+ * end dropped; '' for a group that isn't there (PS3.5 6.2.1). Of several names joined by `\` each group holds one entry for each
+ * name, joined in the same way; '' where no name has the group.
  */
 export function foldPersonName(value: string): [string, string, string] {
-  const groups = value.split('=');
+  if (!value.includes('\\')) return foldName(value);
+  const names = value.split('\\').map(foldName);
+  const joined = (index: 0 | 1 | 2): string =>
+    names.every((name) => name[index] === '') ? '' : names.map((name) => name[index]).join('\\');
+  return [joined(0), joined(1), joined(2)];
+}
+
+function foldName(name: string): [string, string, string] {
+  const groups = name.split('=');
   return [foldGroup(groups[0]), foldGroup(groups[1]), foldGroup(groups[2])];
 }
 
 function foldGroup(group: string | undefined): string {
   if (group === undefined) return '';
-  const components = group.split('^').map((component) => foldText(component).trim());
+  // A full-width backslash separates no names, and mustn't after folding either.
+  const components = group.split('^').map((component) => foldText(component).trim().replaceAll('\\', '＼'));
   while (components.at(-1) === '') components.pop();
   return components.join('^');
 }

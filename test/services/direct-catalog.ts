@@ -4,6 +4,7 @@ import { arrivalsAfter } from '../../src/catalog/sqlite/kept-attributes';
 import { layoutOf, type Layout } from '../../src/catalog/sqlite/layout';
 import { Reader } from '../../src/catalog/sqlite/reader';
 import { Writer, type WriteJob } from '../../src/catalog/sqlite/writer';
+import type { EntityQuery } from '../../src/catalog/query-types';
 import type {
   Arrival,
   BackfillState,
@@ -84,6 +85,7 @@ export class DirectCatalog implements Catalog {
   segments = async () => this.parts.reader.segments();
   arrivals = async (segment: number) => new Set(this.parts.reader.arrivals(segment));
   locate = async (uid: string) => this.parts.reader.locate(uid);
+  query = async (query: EntityQuery, page: Page) => this.parts.reader.query({ query, page });
   find = async (filter: FindFilter, page: Page) => this.parts.reader.find({ filter, page });
   conflicts = async (page: Page) => this.parts.reader.conflicts(page);
   counts = async () => this.parts.reader.counts();

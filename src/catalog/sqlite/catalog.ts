@@ -1,5 +1,6 @@
 import { BUILT_IN } from '../../dicom/attributes';
 import { IsocenterError } from '../../errors';
+import type { EntityQuery, QueryPage } from '../query-types';
 import type {
   Arrival,
   BackfillState,
@@ -163,6 +164,10 @@ export class SqliteCatalog implements Catalog {
 
   locate(SOPInstanceUID: string): Promise<InstanceLocation[]> {
     return this.read('locate', SOPInstanceUID);
+  }
+
+  query(query: EntityQuery, page: { readonly limit: number; readonly after?: string }): Promise<QueryPage> {
+    return this.read('query', { query, page });
   }
 
   find(filter: FindFilter, page: PageRequest): Promise<FindPage> {

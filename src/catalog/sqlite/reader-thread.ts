@@ -1,3 +1,4 @@
+import type { EntityQuery } from '../query-types';
 import type { FindFilter } from '../types';
 import { layoutOf } from './layout';
 import { Reader, type PageRequest } from './reader';
@@ -8,6 +9,7 @@ serve(({ file, attributes }) => {
   return {
     open: () => undefined,
     find: (request: { filter: FindFilter; page: PageRequest }) => reader.find(request),
+    query: (request: { query: EntityQuery; page: PageRequest }) => reader.query(request),
     locate: (SOPInstanceUID: string) => reader.locate(SOPInstanceUID),
     arrivals: (segment: number) => reader.arrivals(segment),
     segments: () => reader.segments(),

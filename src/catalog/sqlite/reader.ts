@@ -1,10 +1,10 @@
 import type Database from 'better-sqlite3';
 import { EXIT, IsocenterError } from '../../errors';
 import type { AttributeValue } from '../../dicom/types';
+import type { EntityQuery, QueryPage } from '../query-types';
 import type {
   Catalog,
   Conflict,
-  EntityRow,
   FindFilter,
   FindPage,
   InstanceLocation,
@@ -17,7 +17,10 @@ import { dumpPage, type DumpPage } from './dump';
 import type { EntityLevel } from './entities';
 import type { Layout } from './layout';
 import { readLocation } from './ledger';
-import { findQuery, locationSelect } from './sql';
+import { queryOf } from './find';
+import { registerMatches, type Matchers } from './query-functions';
+import { queryPage, type QueryParts } from './query-pages';
+import { locationSelect } from './sql';
 
 export interface PageRequest {
   readonly limit: number;
@@ -30,8 +33,8 @@ export const READER_CACHE = 8 * 1024;
 /** Largest page: its rows are held whole, here and on their way. */
 const LARGEST_PAGE = 10_000;
 
-/** Prepared texts of `find`, one for each set of keys that is in use. */
-const MOST_STATEMENTS = 64;
+/** Prepared texts: a query takes some for each table on its way, alike for all queries with the same keys. */
+const MOST_STATEMENTS = 256;
 
 type QuarantineRow = Omit<QuarantineEntry, 'conflictsWith'> & { id: number; conflictsWith: string | null };
 
@@ -49,17 +52,30 @@ export class Reader {
   private readonly database: Database.Database;
   private readonly layout: Layout;
   private readonly statements = new Map<string, Database.Statement>();
+  /** Of the query that is being answered. */
+  private matchers: Matchers | undefined;
 
   constructor(file: string, layout: Layout) {
     this.database = openConnection(file, { readonly: true, cache: READER_CACHE });
     this.layout = layout;
+    registerMatches(this.database, () => this.matchers);
   }
 
   find({ filter, page }: { filter: FindFilter; page: PageRequest }): FindPage {
+    const { rows, next } = this.query({ query: queryOf(this.layout, filter), page });
+    return { rows: [...rows], next };
+  }
+
+  query({ query, page }: { query: EntityQuery; page: PageRequest }): QueryPage {
+    const parts: QueryParts = {
+      layout: this.layout,
+      statement: (text) => this.statement(text),
+      present: (matchers) => (this.matchers = matchers),
+      now: () => performance.now(),
+    };
     const limit = checkLimit(page.limit);
-    const query = findQuery(this.layout, filter, readCursor(page.after), limit + 1);
-    const rows = this.statement(query.text).all(...query.parameters) as (EntityRow & { id: number })[];
-    return toPage(rows, limit);
+    // A page takes several statements: one transaction keeps them to one state.
+    return this.database.transaction(() => queryPage(parts, query, limit, page.after))();
   }
 
   locate(SOPInstanceUID: string): InstanceLocation[] {

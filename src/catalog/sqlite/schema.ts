@@ -4,6 +4,7 @@ import { EXIT, IsocenterError } from '../../errors';
 import { corrupt } from './failure';
 import { createKeptAttributes, keepAttributes } from './kept-attributes';
 import { SETS, isNumeric, type Layout, type LevelLayout } from './layout';
+import { createQueryIndexes } from './query-indexes';
 
 /** "ISOC": tells a catalog from any other SQLite file. */
 const APPLICATION_ID = 0x49534f43;
@@ -11,7 +12,7 @@ const APPLICATION_ID = 0x49534f43;
 export type Migration = (database: Database.Database, layout: Layout) => void;
 
 /** Migration n leads from version n to n + 1 (PRAGMA user_version). Never change one that was released. */
-export const MIGRATIONS: readonly Migration[] = [createTables, createKeptAttributes];
+export const MIGRATIONS: readonly Migration[] = [createTables, createKeptAttributes, createQueryIndexes];
 
 /**
  * Creates the tables, or brings them to this version, each step in a transaction of its own, and to the attributes that are wanted.
