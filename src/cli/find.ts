@@ -116,6 +116,7 @@ function parseRows(text: string): number {
 async function find(api: NodeApi, filter: FindFilter, options: FindOptions): Promise<ExitCode> {
   if (options.conflicts === true) return findConflicts(api, options);
   const { level } = filter;
+  await sayIncomplete(api, filter);
   const columns: Column<EntityRow>[] = COLUMNS[level].map((keyword) => ({
     title: TITLES[keyword] ?? keyword,
     value: (row) => row[keyword],
@@ -125,6 +126,17 @@ async function find(api: NodeApi, filter: FindFilter, options: FindOptions): Pro
     options,
     (after, limit) => api.find(filter, { limit, ...(after === undefined ? {} : { after }) }),
     columns,
+  );
+}
+
+/** Rows from before an attribute was kept don't match by it until it is filled in. */
+async function sayIncomplete(api: NodeApi, { keys }: FindFilter): Promise<void> {
+  if (Object.keys(keys).length === 0) return;
+  const { backfill } = await api.status();
+  const missing = backfill?.attributes.filter((keyword) => keyword in keys) ?? [];
+  if (backfill === undefined || missing.length === 0) return;
+  say(
+    `isocenter: ${missing.join(', ')}: filled in for ${backfill.done} of ${backfill.total} instances so far; what it will find may be missing here`,
   );
 }
 
