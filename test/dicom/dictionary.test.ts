@@ -1,6 +1,14 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { ATTRIBUTES, attributeOf, attributeOfTag, storedAttributes } from '../../src/dicom/attributes';
+import {
+  additionProblem,
+  ATTRIBUTES,
+  attributeOf,
+  attributeOfTag,
+  attributesOf,
+  BUILT_IN,
+  storedAttributes,
+} from '../../src/dicom/attributes';
 import { formatTag, isGroupLength, isPrivate, keywordOf, tagOf, vrOf } from '../../src/dicom/dictionary';
 
 describe('dictionary', () => {
@@ -91,5 +99,57 @@ describe('attribute table', () => {
       'OtherPatientIDs',
     ]);
     expect(storedAttributes('SERIES').map(({ keyword }) => keyword)).toContain('TimezoneOffsetFromUTC');
+  });
+});
+
+describe('a table with more attributes', () => {
+  it('has them behind the built-in ones, and leaves those as they are', () => {
+    expect(attributesOf([])).toBe(BUILT_IN);
+    const table = attributesOf([
+      { keyword: 'StudyComments', level: 'study' },
+      { keyword: 'ViewCodeSequence', level: 'instance' },
+    ]);
+    expect(table.rows.slice(0, ATTRIBUTES.length)).toEqual(ATTRIBUTES);
+    expect(table.of('StudyComments')).toEqual({
+      keyword: 'StudyComments',
+      tag: 0x00324000,
+      vr: 'LT',
+      level: 'STUDY',
+      key: 'O',
+      kind: 'stored',
+    });
+    expect(table.ofTag(0x00540220)).toMatchObject({ keyword: 'ViewCodeSequence', vr: 'SQ', level: 'IMAGE' });
+    expect(table.stored('STUDY').at(-1)?.keyword).toBe('StudyComments');
+    expect(table.stored().map(({ level }) => level)).toEqual(
+      ['PATIENT', 'STUDY', 'SERIES', 'IMAGE'].flatMap((level) =>
+        table.stored().flatMap((row) => (row.level === level ? [level] : [])),
+      ),
+    );
+    expect(BUILT_IN.of('StudyComments')).toBeUndefined();
+  });
+
+  it('takes what can be searched, and says why not the rest', () => {
+    const problem = (keyword: string): string | undefined => additionProblem(tagOf(keyword)!);
+    for (const keyword of [
+      'StudyComments',
+      'DiffusionBValue',
+      'ViewCodeSequence',
+      'OperatorsName',
+      'EchoTime',
+    ])
+      expect(problem(keyword)).toBeUndefined();
+    expect(problem('PatientName')).toContain('kept already, at patient level');
+    expect(problem('ModalitiesInStudy')).toContain('answered already, at study level');
+    for (const keyword of [
+      'PixelData',
+      'EncapsulatedDocument',
+      'FrameIncrementPointer',
+      'RedPaletteColorLookupTableData',
+    ])
+      expect(problem(keyword)).toContain("can't be searched");
+    for (const keyword of ['TransferSyntaxUID', 'Priority'])
+      expect(problem(keyword)).toContain('no part of a data set');
+    for (const keyword of ['SpecificCharacterSet', 'QueryRetrieveLevel'])
+      expect(problem(keyword)).toContain('queries');
   });
 });

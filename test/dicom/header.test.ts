@@ -1,4 +1,5 @@
 import { deflateRawSync } from 'node:zlib';
+import { attributesOf } from '../../src/dicom/attributes';
 import { HeaderReader, type HeaderReaderOptions } from '../../src/dicom/header';
 import type { InstanceHeader } from '../../src/dicom/types';
 import { UID } from '../../src/dicom/uids';
@@ -410,5 +411,84 @@ describe('HeaderReader', () => {
     await read(many, {}, many.length);
     const milliseconds = Number(process.hrtime.bigint() - started) / 1e6;
     expect(milliseconds).toBeLessThan(500);
+  });
+});
+
+describe('attributes that were added', () => {
+  const attributes = attributesOf([
+    { keyword: 'StudyComments', level: 'study' },
+    { keyword: 'DiffusionBValue', level: 'instance' },
+    { keyword: 'ViewCodeSequence', level: 'instance' },
+    { keyword: 'PatientOrientation', level: 'instance' },
+  ]);
+  const number = Buffer.alloc(8);
+  number.writeDoubleLE(1000.5);
+
+  it('are read like the others; several numbers in binary are left out rather than cut', async () => {
+    const elements = [
+      e(0x00189087, 'FD', number),
+      e(0x00200020, 'CS', 'L\\P'),
+      e(0x00324000, 'LT', 'two\\lines '),
+      e(0x00540220, 'SQ', { items: [[e(0x00080100, 'SH', 'R-10202')]] }),
+    ];
+    expect(await valuesOf(elements, { attributes })).toMatchObject({
+      DiffusionBValue: 1000.5,
+      PatientOrientation: 'L\\P',
+      StudyComments: 'two\\lines',
+      ViewCodeSequence: '[{"00080100":{"vr":"SH","Value":["R-10202"]}}]',
+    });
+    expect(await valuesOf(elements)).not.toHaveProperty('StudyComments');
+    const several = [e(0x00189087, 'FD', Buffer.concat([number, number]))];
+    expect(await valuesOf(several, { attributes })).not.toHaveProperty('DiffusionBValue');
+  });
+
+  it('are bounded together: sequences count', async () => {
+    const sequences = [
+      'ViewCodeSequence',
+      'ConceptCodeSequence',
+      'ProcedureCodeSequence',
+      'AnatomicRegionSequence',
+    ];
+    const many = attributesOf(sequences.map((keyword) => ({ keyword, level: 'instance' as const })));
+    const big = (tag: number): Element =>
+      e(tag, 'SQ', { items: [[e(0x00324000, 'LT', 'x'.repeat(40_000))]] });
+    const fill = e(0x00081030, 'UT', Buffer.alloc(900_000, 'y'));
+    const elements = [big(0x00081032), big(0x00082218), big(0x0040a168), big(0x00540220)];
+    const kept = (values: InstanceHeader['values']): string[] => sequences.filter((name) => name in values);
+    expect(kept(await valuesOf(elements, { attributes: many }))).toHaveLength(4);
+    expect(kept(await valuesOf([fill, ...elements], { attributes: many })).length).toBeLessThan(3);
+  });
+});
+
+describe('what nobody wants', () => {
+  it('can be left out: the rest is read as it is', async () => {
+    const bytes = encode([
+      ...FULL.slice(0, -1),
+      e(0x7fe00010, 'OW', Buffer.alloc(500_000)),
+      e(0x00324000, 'LT', 'late'),
+    ]);
+    const attributes = attributesOf([{ keyword: 'StudyComments', level: 'study' }]);
+    const reader = new HeaderReader({ transferSyntaxUID: UID.ExplicitVRLittleEndian, attributes });
+    let pushed = 0;
+    for (let at = 0; at < bytes.length;) {
+      const piece = bytes.subarray(at, at + 1000);
+      await reader.push(piece);
+      pushed += piece.length;
+      at += piece.length;
+      const rest = reader.skippable;
+      expect(() => reader.skip(rest + 1)).toThrow('skipped');
+      reader.skip(rest);
+      at += rest;
+    }
+    expect(pushed).toBeLessThan(4000);
+    expect((await reader.finish()).values).toEqual({ ...FULL_VALUES, StudyComments: 'late' });
+  });
+
+  it('is not left out beyond the end', async () => {
+    const bytes = encode([...FULL.slice(0, -1), e(0x7fe00010, 'OW', Buffer.alloc(5000))]);
+    const reader = new HeaderReader({ transferSyntaxUID: UID.ExplicitVRLittleEndian });
+    await reader.push(bytes.subarray(0, -4000));
+    reader.skip(3999);
+    await expect(reader.finish()).rejects.toMatchObject({ reason: 'truncated' });
   });
 });
