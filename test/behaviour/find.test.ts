@@ -24,6 +24,8 @@ const remote = (aeTitle: string, more: object = {}): object => ({
 
 beforeAll(async () => {
   node = await startNode({
+    // The zone of data sets that name none.
+    env: { TZ: 'UTC' },
     config: {
       remotes: {
         tester: remote('TESTER'),
@@ -309,6 +311,20 @@ describe('matching', () => {
     ['multiple values', { ModalitiesInStudy: 'SR\\CT' }, [0, 0, 0, 0, 0, 0, 1], 'S1'],
   ])('where it was agreed on: %s', async (_what, keys, information, expected) => {
     expect(await studies(keys, { information })).toBe(expected);
+  });
+
+  it('where it was agreed on: dates and times in the zone of the caller', async () => {
+    const keys = { StudyDate: '20240102', StudyTime: '00', TimezoneOffsetFromUTC: '+1400' };
+    const { rows } = await find({ ...STUDY, ...keys }, { information: [0, 0, 0, 1] });
+    expect(rows).toMatchObject([
+      {
+        StudyInstanceUID: uid(1),
+        StudyDate: '20240102',
+        StudyTime: '001500',
+        TimezoneOffsetFromUTC: '+1400',
+      },
+    ]);
+    expect(await studies(keys)).toBe('');
   });
 
   it('T54: names in the set of the request, answered in it', async () => {
