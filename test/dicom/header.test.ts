@@ -452,11 +452,11 @@ describe('attributes that were added', () => {
     const many = attributesOf(sequences.map((keyword) => ({ keyword, level: 'instance' as const })));
     const big = (tag: number): Element =>
       e(tag, 'SQ', { items: [[e(0x00324000, 'LT', 'x'.repeat(40_000))]] });
-    const fill = e(0x00081030, 'UT', Buffer.alloc(900_000, 'y'));
+    const fill = e(0x00081030, 'UT', Buffer.alloc(950_000, 'y'));
     const elements = [big(0x00081032), big(0x00082218), big(0x0040a168), big(0x00540220)];
     const kept = (values: InstanceHeader['values']): string[] => sequences.filter((name) => name in values);
     expect(kept(await valuesOf(elements, { attributes: many }))).toHaveLength(4);
-    expect(kept(await valuesOf([fill, ...elements], { attributes: many })).length).toBeLessThan(3);
+    expect(kept(await valuesOf([fill, ...elements], { attributes: many }))).toHaveLength(1);
   });
 });
 
