@@ -174,7 +174,7 @@ function itemsOf(json: AttributeValue | null): JsonItem[] {
 }
 
 /** PS3.4 C.2.2.2.6: one item meets all of the conditions, at whatever depth. */
-function itemTester(conditions: readonly ItemCondition[]): (item: JsonItem | null) => boolean {
+export function itemTester(conditions: readonly ItemCondition[]): (item: JsonItem | null) => boolean {
   const tests = conditions.map(({ tag, vr, match }): ((item: JsonItem) => boolean) => {
     const key = keyOf(tag);
     const valuesIn = (item: JsonItem, at: string): unknown[] => listOf(item[at]?.Value);

@@ -1,8 +1,8 @@
+import { compileMatch } from '../catalog/match';
 import type { Condition, Match, QueryRow } from '../catalog/query-types';
 import { shiftDays, shiftMinutes } from '../dicom/date-time';
 import { dateInterval, offsetMinutes, timeInterval } from '../dicom/match-keys';
 import { localOffset } from './query-keys';
-import { isWithin, pointOf, valuesMatch } from './query-match';
 
 /** Dates and the times that belong to them, by keyword: what is matched together and shifted together. */
 export const DATE_TIME_PAIRS: ReadonlyMap<string, string> = new Map([
@@ -62,7 +62,7 @@ export class TimezoneAdjustment {
   /** Columns that a row has to have beside those that are returned. */
   readonly columns: readonly string[];
   private readonly offset: number;
-  private readonly exact: readonly Condition[];
+  private readonly tests: readonly ((row: QueryRow) => boolean)[];
   private readonly pairs: readonly (readonly [string, string])[];
   private readonly zoned: boolean;
   private readonly localOffset: (instant: number) => number;
@@ -80,14 +80,15 @@ export class TimezoneAdjustment {
     this.offset = offset;
     this.zoned = zoned;
     this.localOffset = options.localOffset ?? localOffset;
-    this.exact = conditions.filter(
+    const exact = conditions.filter(
       ({ keyword, match }) => pairOf(keyword) !== undefined && match.kind !== 'empty',
     );
+    this.tests = exact.map(testOf);
     this.widened = conditions.flatMap((condition) =>
-      this.exact.includes(condition) ? widen(condition) : [condition],
+      exact.includes(condition) ? widen(condition) : [condition],
     );
     const dates = new Set<string>();
-    for (const keyword of [...returned, ...this.exact.map((condition) => condition.keyword)]) {
+    for (const keyword of [...returned, ...exact.map((condition) => condition.keyword)]) {
       const pair = pairOf(keyword);
       if (pair !== undefined) dates.add(pair[0]);
     }
@@ -103,7 +104,7 @@ export class TimezoneAdjustment {
       const point = this.shift(textOf(row[date]), textOf(row[time]), given);
       if (point !== undefined) [adjusted[date], adjusted[time]] = point;
     }
-    return this.exact.every((condition) => holds(adjusted, condition)) ? adjusted : undefined;
+    return this.tests.every((test) => test(adjusted)) ? adjusted : undefined;
   }
 
   /** A date without a time can't be shifted, nor a time without a date: they stay. */
@@ -153,11 +154,8 @@ function boundsOf(match: Match): { readonly from?: string; readonly to?: string 
   return from === undefined || to === undefined ? undefined : { from, to };
 }
 
-function holds(row: QueryRow, { keyword, match }: Condition): boolean {
-  const value = textOf(row[keyword]);
-  if (match.kind !== 'dateTime')
-    return valuesMatch(value.split('\\'), DATE_OF_TIME.has(keyword) ? 'TM' : 'DA', match);
-  const date = pointOf(value, 'DA');
-  const time = pointOf(textOf(row[match.time]), 'TM') ?? '000000.000000';
-  return date !== undefined && isWithin(date + time, match);
+function testOf({ keyword, match }: Condition): (row: QueryRow) => boolean {
+  const test = compileMatch(DATE_OF_TIME.has(keyword) ? 'TM' : 'DA', match);
+  if (match.kind !== 'dateTime') return (row) => test(row[keyword] ?? null);
+  return (row) => test(row[keyword] ?? null, row[match.time] ?? null);
 }

@@ -1,3 +1,4 @@
+import { itemTester } from '../catalog/match';
 import type { ItemCondition, Match } from '../catalog/query-types';
 import type { CharacterSet } from '../dicom/charset';
 import { decodeDataSet, isSequence, type DataElement, type DataSet } from '../dicom/data-set';
@@ -6,13 +7,14 @@ import { characterSetOf, type JsonAttribute, type JsonDataSet } from '../dicom/j
 import type { Tag } from '../dicom/types';
 import { UID } from '../dicom/uids';
 import { keyValues, matchOf, misfit, nameOf, type KeyRules } from './query-keys';
-import { itemMatches } from './query-match';
 
 const SPECIFIC_CHARACTER_SET = 0x00080005;
 
 /** A sequence in an identifier: what an item must be, and what is returned of those that are. */
 export interface SequenceKey {
   readonly conditions: readonly ItemCondition[];
+  /** Whether an item meets all of them. */
+  readonly matches: (item: JsonDataSet) => boolean;
   /** Undefined: the sequence as it is (PS3.4 C.2.2.2.3). */
   readonly returned: readonly ReturnedItemKey[] | undefined;
 }
@@ -51,7 +53,11 @@ export function readSequenceKey(element: DataElement, set: CharacterSet, rules: 
     // Nothing is known of how the bytes of UN would compare.
     if (match !== undefined && vr !== 'UN') conditions.push({ tag, vr, match });
   }
-  return { conditions, returned: returned.length === 0 ? undefined : returned };
+  return {
+    conditions,
+    matches: itemTester(conditions),
+    returned: returned.length === 0 ? undefined : returned,
+  };
 }
 
 export function matchOfSequence({ conditions }: SequenceKey): Match | undefined {
@@ -94,8 +100,8 @@ function sequenceFromUnknown(tag: Tag, value: Buffer): readonly DataSet[] | unde
 
 /** Of the items of an entity those that match, each with the attributes that were asked for (PS3.4 C.2.2.2.6). */
 export function selectItems(items: readonly JsonDataSet[], key: SequenceKey): readonly JsonDataSet[] {
-  const { conditions, returned } = key;
-  const matching = conditions.length === 0 ? items : items.filter((item) => itemMatches(item, conditions));
+  const { matches, returned } = key;
+  const matching = items.filter(matches);
   if (returned === undefined) return matching;
   return matching.map((item) => {
     const selected: Record<string, JsonAttribute> = {};
