@@ -64,12 +64,17 @@ export function matchOf(tag: Tag, vr: string, values: readonly string[], rules: 
   if (rules.emptyValue && given.length === 1 && given[0] === '""') return { kind: 'empty' };
   // C.2.2.2.8 is for other attributes than UIDs: a list of those is one of alternatives.
   const every = rules.multipleValues && given.length > 1 && vr !== 'UI';
-  const particular = given.filter((value) => !/^\*+$/.test(value));
+  const particular = given.filter((value) => !isUniversal(vr, value));
   if (particular.length === 0 || (!every && particular.length < given.length)) return undefined;
   if (every) return { kind: 'every', values: plainValues(tag, vr, particular) };
   if (vr === 'DA' || vr === 'TM' || vr === 'DT') return temporal(tag, vr, particular);
   if (WILDCARD_VRS.has(vr)) return textual(vr, particular, rules);
   return { kind: 'values', values: plainValues(tag, vr, particular) };
+}
+
+/** `*` alone; of a name also what has no component that asks for anything, such as `^` or `*=*`. */
+function isUniversal(vr: string, value: string): boolean {
+  return vr === 'PN' ? /^[*^= ]+$/.test(value) : /^\*+$/.test(value);
 }
 
 function textual(vr: string, values: readonly string[], rules: KeyRules): Match {

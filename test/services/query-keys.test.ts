@@ -32,6 +32,7 @@ describe('a key', () => {
     ['spaces are no value', 'PatientID', '   ', undefined],
     ['QR-11: a star alone is universal', 'PatientID', '*', undefined],
     ['so are several', 'PatientName', '**', undefined],
+    ['and names without a component', 'PatientName', '*^ ^=*', undefined],
     ['one among alternatives too', 'PatientID', 'PID1\\*', undefined],
     ['of a date as well', 'StudyDate', '*', undefined],
     ['wildcards', 'PatientName', 'DOE^J*', wildcard('DOE^J*')],
