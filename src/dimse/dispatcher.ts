@@ -25,6 +25,8 @@ export interface DispatcherOptions {
   readonly services: readonly ServiceEntry[];
   /** Whose rights count. */
   readonly peer: Peer | undefined;
+  /** Handed to services that send requests themselves. */
+  readonly scu: ServiceContext['scu'];
   readonly log: LogFn;
   readonly counters: SessionCounters;
   /** Requests that may run at once; further ones wait, and the socket isn't read. */
@@ -189,6 +191,7 @@ export class Dispatcher {
     const context: ServiceContext = {
       association: this.association,
       peer,
+      scu: this.options.scu,
       lost: this.lost.signal,
       cancelled: job.cancel?.signal ?? NEVER,
     };

@@ -84,7 +84,8 @@ export class Scu {
   private readonly association: Association;
   private readonly sender: MessageSender;
   private readonly options: ScuOptions;
-  private readonly window: number;
+  /** Requests that may be outstanding at once, as agreed; further ones wait. */
+  readonly window: number;
   private readonly pending = new Map<number, Pending>();
   private readonly queue: (() => void)[] = [];
   private active = 0;

@@ -67,6 +67,7 @@ export class Session implements MessageHandler {
     this.dispatcher = new Dispatcher(association, sender, {
       services: options.services ?? [],
       peer: association.peer ?? options.peer,
+      scu: this.scu,
       log: options.log ?? (() => undefined),
       counters,
       maxOutstanding: this.maxOutstanding,

@@ -1,5 +1,6 @@
 import type { AcceptedContext, Association } from '../net/types';
 import type { Peer, Right } from '../peer';
+import type { Scu } from './scu';
 
 /** A decoded command set (PS3.7 Annex E); keywords verbatim, only the elements that were there. */
 export interface CommandSet {
@@ -50,6 +51,8 @@ export interface DimseRequest {
 export interface ServiceContext {
   readonly association: Association;
   readonly peer: Peer;
+  /** Our own requests to the caller on the same association: sub-operations of C-GET, N-EVENT-REPORT. */
+  readonly scu: Pick<Scu, 'request' | 'store' | 'window'>;
   /** Aborted when the association has ended: stop the work. */
   readonly lost: AbortSignal;
   /** Aborted by C-CANCEL, or by a release while the operation runs. */

@@ -52,6 +52,7 @@ async function store(sent: SentObject, call: Call = {}): Promise<DimseResponse[]
       ...(call.duplicates === undefined ? {} : { duplicates: call.duplicates }),
       ...(call.defaultCharset === undefined ? {} : { defaultCharset: call.defaultCharset }),
     },
+    scu: undefined as never,
     lost: new AbortController().signal,
     cancelled: new AbortController().signal,
   };

@@ -48,6 +48,7 @@ class Find {
             : [{ sopClass: CLASSES.study, information: Buffer.from(information) }],
       } as unknown as Association,
       peer: { name: 'ws', allow: new Set(['find']), unknownSyntaxes: true, ...peer },
+      scu: undefined as never,
       cancelled: this.cancelled.signal,
       lost: this.lost.signal,
     };
