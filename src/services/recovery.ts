@@ -229,7 +229,10 @@ export class Recovery {
    * first, so where the rows of both are lost the seals tell which of the two was answered.
    */
   private async wasSealedBefore(file: SealedFile, other: string): Promise<boolean> {
-    const check = await this.parts.store.check(other);
+    const { store } = this.parts;
+    // The rule for a held copy that is gone is another one.
+    if (!(await store.exists(other))) return false;
+    const check = await store.check(other);
     if (check.state !== 'sealed' || !this.walked.has(check.file.segment)) return false;
     const { arrivedAt, ordinal } = check.file;
     return file.arrivedAt < arrivedAt || (file.arrivedAt === arrivedAt && file.ordinal < ordinal);
