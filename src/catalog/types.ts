@@ -1,4 +1,5 @@
 import type { AttributeValue, InstanceHeader } from '../dicom/types';
+import type { JobQueue, NewJob } from './jobs';
 import type { EntityQuery, QueryPage } from './query-types';
 
 export type Level = 'PATIENT' | 'STUDY' | 'SERIES' | 'IMAGE';
@@ -47,6 +48,8 @@ export interface RecordOptions {
    * higher arrival id becomes current. A different one in place: outcome `exists` again.
    */
   readonly replaces?: string;
+  /** Added in the same transaction, which is durable then; only where the outcome is `recorded`, and not for a row that is there already. */
+  readonly jobs?: readonly NewJob[];
 }
 
 export type QuarantineReason = 'duplicate' | 'damaged' | 'replaced' | 'unreadable';
@@ -165,6 +168,11 @@ export interface Catalog {
 
   /** Adds an arrival in the next batch; resolves after the commit. */
   record(arrival: Arrival, options?: RecordOptions): Promise<RecordOutcome>;
+  /** What is to be done later, for other nodes. */
+  readonly jobs: JobQueue;
+  /** What `open` took over from a catalog that was set aside (`reindex`); `problem`: why some of its jobs, or all, could not be read. */
+  readonly carriedOver: { readonly rows: number; readonly problem: string | undefined } | undefined;
+
   /** Records waiting now; ingest stops reading commands beyond 1024. */
   readonly waiting: number;
 

@@ -1,5 +1,6 @@
 import { fromWire, rolledBack } from '../../src/catalog/sqlite/failure';
 import { openConnection } from '../../src/catalog/sqlite/connection';
+import { SqliteJobs, writtenJobs } from '../../src/catalog/sqlite/jobs';
 import { arrivalsAfter } from '../../src/catalog/sqlite/kept-attributes';
 import { layoutOf, type Layout } from '../../src/catalog/sqlite/layout';
 import { Reader } from '../../src/catalog/sqlite/reader';
@@ -53,12 +54,27 @@ export class DirectCatalog implements Catalog {
     // Nothing dies here.
   }
 
-  record = (arrival: Arrival, { replaces }: RecordOptions = {}) =>
-    this.run<Awaited<ReturnType<Catalog['record']>>>({
+  readonly jobs = new SqliteJobs({
+    write: (change) => this.run({ kind: 'jobs', change }),
+    list: async (request) => this.parts.reader.jobs(request),
+    counts: async () => this.parts.reader.jobCounts(),
+  });
+
+  get carriedOver() {
+    return this.opened?.writer.carried;
+  }
+
+  record = async (arrival: Arrival, { replaces, jobs }: RecordOptions = {}) => {
+    const written = writtenJobs(jobs ?? []);
+    const outcome = await this.run<Awaited<ReturnType<Catalog['record']>>>({
       kind: 'record',
       arrival,
       ...(replaces === undefined ? {} : { replaces }),
+      ...(written.length === 0 ? {} : { jobs: written }),
     });
+    if (outcome.kind === 'recorded') this.jobs.announce(written);
+    return outcome;
+  };
   settle = (segment: number): Promise<void> => this.run({ kind: 'settle', segment });
   openSegment = (segment: number): Promise<void> => this.run({ kind: 'openSegment', segment });
   markDamaged = (arrivalId: string, reason: string): Promise<void> =>

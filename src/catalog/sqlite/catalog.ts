@@ -19,6 +19,8 @@ import type {
 } from '../types';
 import type { DumpPage } from './dump';
 import { corrupt, isCorrupt, rolledBack } from './failure';
+import { SqliteJobs, writtenJobs } from './jobs';
+import type { CarriedOver } from './jobs-carry';
 import type { CatalogAttribute } from './layout';
 import { LogKeeper } from './log-keeper';
 import { Maintenance } from './maintenance';
@@ -48,6 +50,12 @@ export class SqliteCatalog implements Catalog {
   private reader: ThreadHost | undefined;
   private failure: Error | undefined;
   private filling: BackfillState | undefined;
+  private taken: CarriedOver | undefined;
+  readonly jobs = new SqliteJobs({
+    write: (change) => this.write({ kind: 'jobs', change }),
+    list: (request) => this.read('jobs', request),
+    counts: () => this.read('jobCounts'),
+  });
 
   constructor(options: SqliteCatalogOptions) {
     const attributes = options.attributes ?? BUILT_IN.stored();
@@ -72,6 +80,7 @@ export class SqliteCatalog implements Catalog {
       // The writer creates and migrates what the reader then finds.
       this.writer = this.start('writer');
       this.filling = await this.writer.call<BackfillState | undefined>('open');
+      this.taken = await this.writer.call<CarriedOver | undefined>('carried');
       this.reader = this.start('reader');
       await this.reader.call('open');
     } catch (error) {
@@ -104,9 +113,17 @@ export class SqliteCatalog implements Catalog {
     return this.queue.waiting;
   }
 
-  record(arrival: Arrival, options: RecordOptions = {}): Promise<RecordOutcome> {
+  async record(arrival: Arrival, options: RecordOptions = {}): Promise<RecordOutcome> {
     const { replaces } = options;
-    return this.write({ kind: 'record', arrival, ...(replaces === undefined ? {} : { replaces }) });
+    const jobs = writtenJobs(options.jobs ?? []);
+    const outcome = await this.write<RecordOutcome>({
+      kind: 'record',
+      arrival,
+      ...(replaces === undefined ? {} : { replaces }),
+      ...(jobs.length === 0 ? {} : { jobs }),
+    });
+    if (outcome.kind === 'recorded') this.jobs.announce(jobs);
+    return outcome;
   }
 
   settle(segment: number): Promise<void> {
@@ -134,6 +151,10 @@ export class SqliteCatalog implements Catalog {
 
   exchange(change: Exchange): Promise<'done' | 'stale'> {
     return this.write({ kind: 'exchange', change });
+  }
+
+  get carriedOver(): CarriedOver | undefined {
+    return this.taken;
   }
 
   get backfill(): BackfillState | undefined {

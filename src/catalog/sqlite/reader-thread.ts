@@ -1,3 +1,4 @@
+import type { JobFilter } from '../jobs';
 import type { EntityQuery } from '../query-types';
 import type { FindFilter } from '../types';
 import { layoutOf } from './layout';
@@ -18,6 +19,8 @@ serve(({ file, attributes }) => {
     arrivalsOfPatient: (arrivalId: string) => reader.arrivalsOfPatient(arrivalId),
     quarantined: (page: PageRequest) => reader.quarantined(page),
     quarantineEntry: (arrivalId: string) => reader.quarantineEntry(arrivalId),
+    jobs: (request: { filter: JobFilter; page: PageRequest }) => reader.jobs(request),
+    jobCounts: () => reader.jobCounts(),
     dump: (cursor: string | undefined) => reader.dump(cursor),
     close: () => reader.close(),
   };

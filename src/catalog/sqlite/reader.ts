@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3';
 import { EXIT, IsocenterError } from '../../errors';
 import type { AttributeValue } from '../../dicom/types';
+import type { JobCount, JobFilter, JobPage } from '../jobs';
 import type { EntityQuery, QueryPage } from '../query-types';
 import type {
   Catalog,
@@ -14,6 +15,7 @@ import type {
 import { openConnection } from './connection';
 import { readCursor, toPage, withoutId } from './cursor';
 import { dumpPage, type DumpPage } from './dump';
+import { countJobs, listJobs } from './jobs-reading';
 import type { EntityLevel } from './entities';
 import type { Layout } from './layout';
 import { readLocation } from './ledger';
@@ -142,6 +144,14 @@ export class Reader {
     const row = this.statement('SELECT * FROM quarantine WHERE arrivalId = ?').get(arrivalId) as
       QuarantineRow | undefined;
     return row === undefined ? undefined : readQuarantine(withoutId(row));
+  }
+
+  jobs({ filter, page }: { filter: JobFilter; page: PageRequest }): JobPage {
+    return listJobs((text) => this.statement(text), filter, { ...page, limit: checkLimit(page.limit) });
+  }
+
+  jobCounts(): JobCount[] {
+    return countJobs((text) => this.statement(text));
   }
 
   dump(cursor: string | undefined): DumpPage {

@@ -2,6 +2,7 @@ import type Database from 'better-sqlite3';
 import { closeSync, existsSync, fsyncSync, openSync, rmSync } from 'node:fs';
 import { EXIT, IsocenterError } from '../../errors';
 import { corrupt } from './failure';
+import { createJobs } from './jobs-rows';
 import { createKeptAttributes, keepAttributes } from './kept-attributes';
 import { SETS, isNumeric, type Layout, type LevelLayout } from './layout';
 import { createQueryIndexes } from './query-indexes';
@@ -12,7 +13,12 @@ const APPLICATION_ID = 0x49534f43;
 export type Migration = (database: Database.Database, layout: Layout) => void;
 
 /** Migration n leads from version n to n + 1 (PRAGMA user_version). Never change one that was released. */
-export const MIGRATIONS: readonly Migration[] = [createTables, createKeptAttributes, createQueryIndexes];
+export const MIGRATIONS: readonly Migration[] = [
+  createTables,
+  createKeptAttributes,
+  createQueryIndexes,
+  createJobs,
+];
 
 /**
  * Creates the tables, or brings them to this version, each step in a transaction of its own, and to the attributes that are wanted.

@@ -1,19 +1,36 @@
 import type Database from 'better-sqlite3';
 import { errorCode } from '../../errors';
-import type { Arrival, BackfillState, BackfillStep, Exchange, QuarantineEntry } from '../types';
+import type {
+  Arrival,
+  BackfillState,
+  BackfillStep,
+  Exchange,
+  QuarantineEntry,
+  RecordOutcome,
+} from '../types';
 import { BUSY_TIMEOUT, openConnection, setSynchronous } from './connection';
 import { Entities } from './entities';
 import { Exchanger } from './exchange';
 import { certainlyRolledBack, isFatal, rolledBack, toWire, unknownOutcome, type WireError } from './failure';
+import { carryOver, type CarriedOver } from './jobs-carry';
+import { isForgettable, JobRows, reviveJobs, type JobChange, type WrittenJob } from './jobs-rows';
 import { Backfiller } from './kept-attributes';
 import type { Layout } from './layout';
 import { Ledger } from './ledger';
 import { QuarantineRows } from './quarantine-rows';
 import { migrate } from './schema';
+import { mendSetAside } from './set-aside';
 
-/** One unit of work of the writer. All but `record` and `fill` are durable: no file could tell them again. */
+/** One unit of work of the writer. All are durable but what the files can tell again (`isTold`). */
 export type WriteJob =
-  | { readonly kind: 'record'; readonly arrival: Arrival; readonly replaces?: string }
+  | {
+      readonly kind: 'record';
+      readonly arrival: Arrival;
+      readonly replaces?: string;
+      /** Added with the row; not where it was there already. */
+      readonly jobs?: readonly WrittenJob[];
+    }
+  | { readonly kind: 'jobs'; readonly change: JobChange }
   | { readonly kind: 'openSegment' | 'settle'; readonly segment: number }
   | { readonly kind: 'markDamaged'; readonly arrivalId: string; readonly reason: string }
   | {
@@ -58,21 +75,28 @@ export class Writer {
   private readonly quarantine: QuarantineRows;
   private readonly exchanger: Exchanger;
   private readonly backfiller: Backfiller;
+  private readonly jobs: JobRows;
   private readonly statements: Readonly<
     Record<'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'undo', Database.Statement<[]>>
   >;
   private readonly settle: Database.Statement<[number]>;
   private readonly openSegment: Database.Statement<[number]>;
   private readonly markDamaged: Database.Statement<[string, string]>;
+  private readonly known: Database.Statement<[string]>;
+  /** What came from a catalog that was set aside. */
+  readonly carried: CarriedOver | undefined;
   private mode: 'NORMAL' | 'FULL' = 'NORMAL';
   private failed: unknown;
   private sinceProbe = 0;
 
   /** @throws IsocenterError `CATALOG_NEWER`, `CATALOG_CORRUPT`, `CATALOG_SQLITE`. */
   constructor(file: string, layout: Layout) {
+    mendSetAside(file);
     const database = openConnection(file, { cache: WRITER_CACHE });
     this.database = database;
     migrate(database, layout);
+    this.carried = carryOver(database);
+    reviveJobs(database, Date.now());
     // A log that outgrew this is cut back when it starts anew.
     database.pragma(`journal_size_limit = ${64 * 1024 * 1024}`);
     this.entities = new Entities(database, layout);
@@ -80,6 +104,7 @@ export class Writer {
     this.quarantine = new QuarantineRows(database);
     this.exchanger = new Exchanger(database, this.ledger, this.entities, this.quarantine);
     this.backfiller = new Backfiller(database, layout, this.ledger);
+    this.jobs = new JobRows(database);
     this.statements = {
       begin: database.prepare('BEGIN IMMEDIATE'),
       commit: database.prepare('COMMIT'),
@@ -95,6 +120,7 @@ export class Writer {
       'INSERT INTO segments VALUES (?, 1) ON CONFLICT (segment) DO UPDATE SET settled = 1',
     );
     this.markDamaged = database.prepare('UPDATE instances SET damaged = ? WHERE arrivalId = ?');
+    this.known = database.prepare('SELECT 1 FROM instances WHERE arrivalId = ?');
   }
 
   /** Attributes that are not filled yet; undefined where there are none. */
@@ -171,7 +197,9 @@ export class Writer {
   private perform(job: WriteJob): unknown {
     switch (job.kind) {
       case 'record':
-        return this.ledger.record(job.arrival, job.replaces);
+        return this.record(job.arrival, job.replaces, job.jobs);
+      case 'jobs':
+        return this.jobs.run(job.change);
       case 'addQuarantine':
         return this.quarantine.add(job.entry, job.kept === true);
       case 'exchange':
@@ -191,6 +219,18 @@ export class Writer {
         this.markDamaged.run(job.reason, job.arrivalId);
         return undefined;
     }
+  }
+
+  /** Asked again for a row that is there: its jobs were added with it. */
+  private record(
+    arrival: Arrival,
+    replaces: string | undefined,
+    jobs: readonly WrittenJob[] | undefined,
+  ): RecordOutcome {
+    const known = jobs !== undefined && this.known.get(arrival.arrivalId) !== undefined;
+    const outcome = this.ledger.record(arrival, replaces);
+    if (jobs !== undefined && !known && outcome.kind === 'recorded') this.jobs.add(jobs);
+    return outcome;
   }
 
   /** Only outside of a transaction, where SQLite takes it. */
@@ -229,9 +269,10 @@ export class Writer {
   }
 }
 
-/** What the files can tell again. */
-function isTold({ kind }: WriteJob): boolean {
-  return kind === 'record' || kind === 'fill';
+/** What the files can tell again, or what may be forgotten. */
+function isTold(job: WriteJob): boolean {
+  if (job.kind === 'record') return job.jobs === undefined;
+  return job.kind === 'fill' || (job.kind === 'jobs' && isForgettable(job.change));
 }
 
 /** After these SQLite may have rolled back by itself, and the next record would meet the same. */

@@ -101,11 +101,12 @@ describe('the schema', () => {
     const aside = setCatalogAside(file, new Date('2024-01-17T10:00:00Z'));
     expect(aside).toBe(`${file}.2024-01-17T10-00-00-000Z`);
     expect(existsSync(aside!)).toBe(true);
-    expect(readdirSync(place.folder)).toEqual([path.basename(aside!)]);
+    expect(readdirSync(place.folder).sort()).toEqual([path.basename(aside!), 'catalog.sqlite.previous']);
     expect(setCatalogAside(file)).toBeUndefined();
     const catalog = new SqliteCatalog({ path: file });
     await catalog.open();
     expect((await catalog.counts()).instances).toBe(0);
     await catalog.close();
+    expect(existsSync(`${file}.previous`)).toBe(false);
   });
 });
