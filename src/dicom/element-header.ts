@@ -16,6 +16,7 @@ export type Encoding =
 export interface MutableHeader extends ElementHeader {
   tag: Tag;
   vr: string;
+  vrCode: number;
   length: number;
   depth: number;
   offset: number;
@@ -41,6 +42,7 @@ export function readHeader(
   if (group === 0xfffe) {
     // No VR in any syntax (PS3.5 7.5).
     header.vr = '';
+    header.vrCode = 0;
     header.length = little ? b.readUInt32LE(at + 4) : b.readUInt32BE(at + 4);
     return 8;
   }
@@ -54,11 +56,13 @@ export function readHeader(
   }
   if (vr === undefined) return readUnknown(header, b, at, available, code);
   header.vr = vr.name;
+  header.vrCode = code;
   return vr.long ? readLong(header, b, at, available) : readShort(header, b, at);
 }
 
 function readImplicit(header: MutableHeader, b: Buffer, at: number): number {
   header.vr = vrOf(header.tag);
+  header.vrCode = 0;
   header.length = b.readUInt32LE(at + 4);
   return 8;
 }
@@ -83,6 +87,7 @@ function readUnknown(header: MutableHeader, b: Buffer, at: number, available: nu
   const first = code >>> 8;
   const second = code & 0xff;
   header.vr = 'UN';
+  header.vrCode = code;
   if (isCapital(first) && isCapital(second)) return readLong(header, b, at, available);
   if (!(isPrintable(first) && isPrintable(second)) && header.depth > 0 && header.littleEndian)
     return readImplicit(header, b, at);

@@ -8,6 +8,8 @@ export interface ElementHeader {
   readonly tag: Tag;
   /** As encoded; from the dictionary in the implicit syntaxes; `UN` for what is no VR. */
   readonly vr: string;
+  /** The two bytes of the VR as they stand in the header, the first in the upper half; 0 where the header has none. */
+  readonly vrCode: number;
   /** Length of the value in bytes, or `UNDEFINED_LENGTH`. */
   readonly length: number;
   /** Sequences around it; 0 = the data set itself. */
@@ -34,7 +36,8 @@ export interface ElementVisitor {
   part?(header: ElementHeader, bytes: Buffer): void;
   valueEnd?(header: ElementHeader): void;
   sequenceStart?(header: ElementHeader): void;
-  itemStart?(): void;
+  /** `header` carries the item's tag, length and offset. */
+  itemStart?(header: ElementHeader): void;
   itemEnd?(): void;
   sequenceEnd?(): void;
   /** Encapsulated pixel data begin (PS3.5 A.4). */
@@ -42,4 +45,6 @@ export interface ElementVisitor {
   /** A fragment; its `header` carries the item's tag, length and offset. Left out: skipped. */
   fragment?(header: ElementHeader): ValueHandling;
   fragmentsEnd?(): void;
+  /** A delimiter that ends nothing. */
+  strayDelimiter?(header: ElementHeader): void;
 }

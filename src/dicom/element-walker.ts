@@ -57,6 +57,7 @@ export class ElementWalker {
   private readonly header: MutableHeader = {
     tag: 0,
     vr: '',
+    vrCode: 0,
     length: 0,
     depth: 0,
     offset: 0,
@@ -225,8 +226,13 @@ export class ElementWalker {
     if (header.tag === ITEM_DELIMITER && awaited) this.close();
     // One that ends nothing: some writers put it after items of defined length too, and it harms nobody.
     else if (header.tag === ITEM_DELIMITER || (header.tag === SEQUENCE_DELIMITER && !awaited))
-      this.closeEnded();
+      this.passStray();
     else this.fail('malformed', 'misplaced', header.tag, header.offset);
+  }
+
+  private passStray(): void {
+    this.visitor.strayDelimiter?.(this.header);
+    this.closeEnded();
   }
 
   private beginUndefined(): void {
@@ -255,12 +261,12 @@ export class ElementWalker {
     if (tag === ITEM) {
       if (length !== UNDEFINED_LENGTH && this.offset + length > top.limit) this.overrun();
       this.open('item', top.encoding);
-      this.visitor.itemStart?.();
+      this.visitor.itemStart?.(header);
       this.closeEnded();
     } else if (tag === SEQUENCE_DELIMITER && top.end === Infinity) {
       this.close();
     } else if (tag === SEQUENCE_DELIMITER || tag === ITEM_DELIMITER) {
-      this.closeEnded();
+      this.passStray();
     } else {
       this.fail('malformed', 'no item but', tag, header.offset);
     }

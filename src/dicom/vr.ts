@@ -54,7 +54,7 @@ const byCode = new Map<number, ValueRepresentation>();
 for (const [name, long, unit, multiple, text] of ROWS) {
   const row = { name, long, unit, multiple, text };
   byName.set(name, row);
-  byCode.set((name.charCodeAt(0) << 8) | name.charCodeAt(1), row);
+  byCode.set(codeOf(name), row);
 }
 
 /** A VR of PS3.5 6.2, or undefined. */
@@ -65,6 +65,11 @@ export function valueRepresentation(name: string): ValueRepresentation | undefin
 /** By the two bytes of an explicit header, first byte in the upper half; undefined for a VR that PS3.5 6.2 doesn't have. */
 export function valueRepresentationOfCode(code: number): ValueRepresentation | undefined {
   return byCode.get(code);
+}
+
+/** The two bytes of a VR as a number, first byte in the upper half. */
+export function codeOf(name: string): number {
+  return (name.charCodeAt(0) << 8) | name.charCodeAt(1);
 }
 
 /** Swaps the byte order of values in place; a rest that is no whole unit stays as it is. */
