@@ -21,4 +21,6 @@ export interface Peer {
   readonly charset?: string;
   /** `findMatches` of this remote, where it differs from the node's; 0 = no limit. */
   readonly findMatches?: number;
+  /** Names of the remotes that get what it stores. */
+  readonly forwardTo?: readonly string[];
 }

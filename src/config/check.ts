@@ -84,6 +84,10 @@ function checkDestinations(remote: ParsedRemote, draft: Draft, report: Report): 
     remote[key]?.forEach((name, i) => {
       const path = ['remotes', remote.name, key, i];
       const target = draft.remotes.find((other) => other.name === name);
+      if (key === 'forwardTo' && name === remote.name) {
+        report(path, 'it would get back what it stores: name another remote');
+        return;
+      }
       if (target === undefined) {
         // One that could not be read has problems of its own.
         if (!draft.remoteNames.includes(name))

@@ -20,6 +20,9 @@ export interface RemoteConfig {
   readonly charset?: string;
   readonly lenient?: boolean;
   readonly findMatches?: number;
+  /** Names of remotes that can be called. */
+  readonly forwardTo?: readonly string[];
+  readonly retryFailed?: boolean;
 }
 
 /** The effective configuration: validated, defaults filled in, paths absolute, frozen to the bottom. Durations are in ms, sizes in bytes. */

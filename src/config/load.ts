@@ -106,7 +106,7 @@ function build(file: string, draft: Draft): Config {
 function buildRemote(remote: ParsedRemote): RemoteConfig {
   const { name, aeTitle, host, port, allow, calledAeTitle, defaultCharset, unknownSyntaxes, duplicates } =
     remote;
-  const { charset, lenient, findMatches } = remote;
+  const { charset, lenient, findMatches, forwardTo, retryFailed } = remote;
   return {
     name,
     aeTitle,
@@ -120,5 +120,7 @@ function buildRemote(remote: ParsedRemote): RemoteConfig {
     ...(charset === undefined ? {} : { charset }),
     ...(lenient === undefined ? {} : { lenient }),
     ...(findMatches === undefined ? {} : { findMatches }),
+    ...(forwardTo === undefined ? {} : { forwardTo: [...new Set(forwardTo)] }),
+    ...(retryFailed === undefined ? {} : { retryFailed }),
   };
 }

@@ -191,8 +191,14 @@ export const remote = z.strictObject({
   destinations: unbuilt(list(read.text), 'Remotes that it may name as C-MOVE destination.'),
   associations: unbuilt(value(read.integer(1, 10_000)), 'As limits.associationsPerRemote, for this remote.'),
   transcode: unbuilt(value(read.text), 'Transfer syntax that it is sent.'),
-  retryFailed: unbuilt(value(read.duration), 'Time after which a failed forward is tried again.'),
-  forwardTo: unbuilt(list(read.text), 'Remotes that get what it stores.'),
+  retryFailed: value(read.truth)
+    .optional()
+    .describe(
+      'true: instances of a C-MOVE to this remote that it did not get are tried again later; the caller is told the truth all the same.',
+    ),
+  forwardTo: list(read.text)
+    .optional()
+    .describe('Remotes that get what it stores, however long they can not be reached.'),
   commit: unbuilt(
     value(read.oneOf(['new-association', 'same-association'])),
     'How storage commitment is reported to it.',

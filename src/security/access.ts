@@ -20,6 +20,7 @@ export interface AccessRemote {
   readonly charset?: string;
   readonly lenient?: boolean;
   readonly findMatches?: number;
+  readonly forwardTo?: readonly string[];
 }
 
 export interface AccessOptions {
@@ -114,6 +115,7 @@ function compileRule(remote: AccessRemote, addressesOf: (name: string) => readon
       ...(remote.charset === undefined ? {} : { charset: remote.charset }),
       ...(remote.lenient === undefined ? {} : { lenient: remote.lenient }),
       ...(remote.findMatches === undefined ? {} : { findMatches: remote.findMatches }),
+      ...(remote.forwardTo === undefined ? {} : { forwardTo: remote.forwardTo }),
     },
   };
 }

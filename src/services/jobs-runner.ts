@@ -9,6 +9,7 @@ import {
   type LaneCounters,
   type LaneState,
   type RunnerParts,
+  type Signals,
 } from './jobs-batch';
 import { Breaker } from './jobs-breaker';
 

@@ -270,13 +270,16 @@ describe('a broken configuration', () => {
     [
       'destinations that can not be called',
       after(
-        'remotes:\n  pattern: {aeTitle: "A*", host: h, port: 1}\n  range: {aeTitle: R, host: 10.0.0.0/8, port: 1}\n  b: {aeTitle: B, host: h, destinations: [pattern, range, patern], forwardTo: b}',
+        'remotes:\n  pattern: {aeTitle: "A*", host: h, port: 1}\n  range: {aeTitle: R, host: 10.0.0.0/8, port: 1}\n  b: {aeTitle: B, host: h, destinations: [pattern, range, patern], forwardTo: [b, rnge, range]}\n  c: {aeTitle: C, host: h, forwardTo: b}',
       ),
       [
         '5:43: remotes.b.destinations[0]: "pattern" can\'t be sent to: it needs an aeTitle without * and ?',
         '5:52: remotes.b.destinations[1]: "range" can\'t be sent to: it needs a single address or name as host',
         '5:59: remotes.b.destinations[2]: there is no remote "patern" - did you mean "pattern"?',
-        '5:79: remotes.b.forwardTo: "b" can\'t be sent to: it needs a port',
+        '5:80: remotes.b.forwardTo[0]: it would get back what it stores: name another remote',
+        '5:83: remotes.b.forwardTo[1]: there is no remote "rnge" - did you mean "range"?',
+        '5:89: remotes.b.forwardTo[2]: "range" can\'t be sent to: it needs a single address or name as host',
+        '6:39: remotes.c.forwardTo: "b" can\'t be sent to: it needs a port',
       ],
     ],
     [

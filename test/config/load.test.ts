@@ -114,6 +114,22 @@ remotes:
   });
 });
 
+describe('forwardTo and retryFailed', () => {
+  it('are handed on, without what is there twice', () => {
+    const config = configOf(`version: 1
+remotes:
+  a: { aeTitle: A, host: 10.0.0.1, forwardTo: [b, c, b] }
+  b: { aeTitle: B, host: 10.0.0.2, port: 104, forwardTo: c }
+  c: { aeTitle: C, host: 10.0.0.3, port: 104, retryFailed: true }`);
+    const [a, b, c] = config.remotes;
+    expect(a?.forwardTo).toEqual(['b', 'c']);
+    expect(b?.forwardTo).toEqual(['c']);
+    expect(c).toMatchObject({ retryFailed: true });
+    expect(c).not.toHaveProperty('forwardTo');
+    expect(a).not.toHaveProperty('retryFailed');
+  });
+});
+
 describe('values', () => {
   it('have units', () => {
     const config = configOf(`version: 1
