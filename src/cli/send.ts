@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { loadConfig } from '../config/load';
 import { EXIT, errorMessage, type ExitCode } from '../errors';
 import { printable } from '../printable';
-import { type SendEvent, sendFiles } from '../services/send';
+import { type SendEvent, sendFiles } from '../services/send-files';
 import { type CommandContext, examples } from './command';
 import { caller } from './calling';
 import { reportError, withErrors } from './errors';
@@ -52,11 +52,13 @@ async function run(
   try {
     const files = sendFiles(
       paths.map((path) => resolve(path)),
-      // Several may be under way at once, so that a peer with an asynchronous window is kept busy.
       {
-        connect: (contexts) => connect({ contexts, asyncWindow: { invoked: 16, performed: 1 } }),
+        connect,
+        // Several may be under way at once, so that a peer with an asynchronous window is kept busy.
+        asyncWindow: 16,
         responseTimeout: config.timeouts.response,
         signal,
+        kill: signal,
       },
     );
     for await (const event of files) {

@@ -110,7 +110,7 @@ export async function identify(handle: FileHandle): Promise<IdentifiedFile> {
 }
 
 /** Reads `length` bytes, fewer only at the end of the file. */
-async function readFully(handle: FileHandle, position: number, length: number): Promise<Buffer> {
+export async function readFully(handle: FileHandle, position: number, length: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(length);
   let filled = 0;
   while (filled < length) {

@@ -1,263 +1,234 @@
-import { EXIT, errorCode, errorMessage, IsocenterError } from '../errors';
+import { EXIT, errorMessage, IsocenterError } from '../errors';
 import { Session } from '../dimse/session';
-import { statusCategory, statusText } from '../dimse/status';
-import type { Association, ProposedContext } from '../net/types';
-import { identify, NOT_DICOM, openFile, reasonOf, walk, type IdentifiedFile } from './dicom-files';
+import type { Proposal } from '../net/negotiation';
+import type { Association } from '../net/types';
+import { Backlog } from './send-backlog';
+import type { Supply } from './send-ahead';
+import { planContexts, type ContextGroup } from './send-contexts';
+import { merge } from './send-merge';
+import { Transfer } from './send-over';
+import type { Instances, OutgoingKind, SendResult, StoreOptions } from './send-types';
 
-/** Presentation context ids are the odd numbers up to 255 (PS3.8 9.3.2.2). */
-const CONTEXTS_PER_ASSOCIATION = 128;
+export { sendOver, type Link } from './send-over';
+export type { Instances, OutgoingKind, OverOptions, SendResult, StoreOptions } from './send-types';
 
-/** Associations that may end one after the other, without a single answer, before the rest is given up. */
-const FAILURES_IN_A_ROW = 2;
+/** Instances that may be lost for good one after the other, without a single answer, before the rest is given up. */
+const FRUITLESS = 2;
 
-/** Files under way at once where the peer sets no bound: enough to hide a round trip. */
-const UNLIMITED_WINDOW = 16;
-
-/** Of a request that got no answer, by the code of its error. */
-const FATES: Readonly<Record<string, Sent['fate']>> = {
-  ASSOCIATION_ENDED: 'lost',
-  ASSOCIATION_RELEASED: 'lost',
-  RESPONSE_TIMEOUT: 'silent',
-};
-
-/** What became of one file. */
-export interface SendEvent {
-  readonly path: string;
-  readonly outcome: 'sent' | 'warning' | 'failed' | 'skipped';
-  readonly bytes: number;
-  readonly status?: number;
-  readonly reason?: string;
+export interface SendOptions extends StoreOptions {
+  /** Opens an association with that proposal. @throws IsocenterError with the peer's or the network's reason. */
+  readonly connect: (proposal: Proposal) => Promise<Association>;
+  /** Every kind of instance that will come: presentation contexts are planned from them (see `kindsOf`). */
+  readonly kinds: Iterable<OutgoingKind>;
+  /** Associations at once; default 1. Fewer where there is no work for them, or the destination refuses more. */
+  readonly parallel?: number;
+  /** Requests under way at once that are offered to the destination (PS3.7 D.3.3.3); default 1. It has the last word. */
+  readonly asyncWindow?: number;
+  /** Milliseconds that the destination may take for a response; default 120000. */
+  readonly responseTimeout?: number;
+  /** Told of each association as it begins: for logs, and to end it from outside. */
+  readonly onSession?: (session: Session) => void;
 }
 
-export interface SendOptions {
-  /** Opens an association that proposes these contexts. @throws IsocenterError with the peer's or the network's reason. */
-  readonly connect: (contexts: readonly ProposedContext[]) => Promise<Association>;
-  /** Milliseconds that the peer may take for a response. */
-  readonly responseTimeout: number;
-  readonly signal: AbortSignal;
-}
-
-interface Planned {
-  readonly path: string;
-  readonly file: IdentifiedFile;
-  /** SOP class and transfer syntax: one presentation context. */
-  readonly kind: string;
+/** The kinds among instances that are all at hand. */
+export function kindsOf(instances: Iterable<OutgoingKind>): OutgoingKind[] {
+  const kinds = new Map<string, OutgoingKind>();
+  for (const { SOPClassUID, TransferSyntaxUID } of instances) {
+    const key = `${SOPClassUID} ${TransferSyntaxUID}`;
+    if (!kinds.has(key)) kinds.set(key, { SOPClassUID, TransferSyntaxUID });
+  }
+  return [...kinds.values()];
 }
 
 /**
- * Sends files as they are, each in the transfer syntax it is stored in, unparsed from its data set on. One presentation context for each SOP
- * class and syntax; more than 128 go over several associations. A file that fails doesn't end the others.
+ * Sends instances to a destination over as many associations as it takes. Exactly one result for each instance, in order where there is one
+ * association at a time and its window is one; only `signal` and `kill` leave instances without, those that weren't started.
+ *
+ * What was under way when an association was lost is sent again on the next one, alone; what is lost alone a second time has failed. Where
+ * no association can be had, or two instances in a row were lost for good without an answer, the rest fails with `unreachable`.
+ * @throws what `instances` throws, after the results of what was under way.
  */
-export async function* sendFiles(paths: readonly string[], options: SendOptions): AsyncIterable<SendEvent> {
-  const planned: Planned[] = [];
-  for (const path of paths) {
-    for await (const found of walk(path)) {
-      if (options.signal.aborted) return;
-      const event =
-        found.problem === undefined
-          ? await plan(found.path, planned)
-          : { path: found.path, bytes: 0, ...found.problem };
-      if (event !== undefined) yield event;
-    }
-  }
-  const all = batches(planned);
-  for (const [index, batch] of all.entries()) {
-    try {
-      yield* sendBatch(batch, options);
-    } catch (error) {
-      yield* failed(all.slice(index + 1).flat(), error);
-      throw error;
-    }
-  }
+export function sendAll(
+  instances: Instances,
+  options: SendOptions,
+): AsyncGenerator<SendResult, void, undefined> {
+  return new Delivery(instances, options).run();
 }
 
-function* failed(files: readonly Planned[], error: unknown): Iterable<SendEvent> {
-  for (const { path } of files) yield { path, outcome: 'failed', bytes: 0, reason: errorMessage(error) };
-}
+class Delivery {
+  private readonly options: SendOptions;
+  private readonly backlog: Backlog;
+  /** Lost with their association, and to be sent once more. */
+  private readonly again: SendResult[] = [];
+  private workers = 0;
+  private fruitless = 0;
+  private givenUp: { readonly error: unknown } | undefined;
 
-async function plan(path: string, planned: Planned[]): Promise<SendEvent | undefined> {
-  try {
-    const handle = await openFile(path);
+  constructor(instances: Instances, options: SendOptions) {
+    this.options = options;
+    this.backlog = new Backlog(instances, options.kinds, (kinds) => planContexts(kinds, options));
+  }
+
+  async *run(): AsyncGenerator<SendResult, void, undefined> {
     try {
-      const file = await identify(handle);
-      planned.push({ path, file, kind: `${file.SOPClassUID} ${file.TransferSyntaxUID}` });
-      return undefined;
+      while (!this.stopped) {
+        const group = await this.backlog.group();
+        if (group === undefined) break;
+        const workers = Array.from({ length: Math.max(1, this.options.parallel ?? 1) }, () =>
+          this.work(group),
+        );
+        yield* workers.length === 1 && workers[0] !== undefined ? workers[0] : merge(workers);
+      }
+      yield* this.leftOver();
     } finally {
-      await handle.close();
+      await this.backlog.close();
     }
-  } catch (error) {
-    return {
-      path,
-      outcome: errorCode(error) === NOT_DICOM ? 'skipped' : 'failed',
-      bytes: 0,
-      reason: reasonOf(error),
-    };
   }
-}
 
-/** Files in groups whose kinds fit one association, in the order in which the kinds first came. */
-function batches(planned: readonly Planned[]): Planned[][] {
-  const kinds = [...new Set(planned.map(({ kind }) => kind))];
-  const result: Planned[][] = [];
-  for (let first = 0; first < kinds.length; first += CONTEXTS_PER_ASSOCIATION) {
-    const group = new Set(kinds.slice(first, first + CONTEXTS_PER_ASSOCIATION));
-    result.push(planned.filter(({ kind }) => group.has(kind)));
+  private get cancelled(): boolean {
+    const { signal, kill } = this.options;
+    return signal?.aborted === true || kill?.aborted === true;
   }
-  return result;
-}
 
-/** Files of kinds that fit one association; what was under way when an association was lost gets a second try. */
-async function* sendBatch(batch: readonly Planned[], options: SendOptions): AsyncIterable<SendEvent> {
-  const lost: Planned[] = [];
-  try {
-    for await (const { file, event, fate } of sendAll(batch, batch, options)) {
-      if (fate === 'lost' && !options.signal.aborted) lost.push(file);
-      else yield event;
+  private get stopped(): boolean {
+    return this.cancelled || this.givenUp !== undefined;
+  }
+
+  private async *leftOver(): AsyncGenerator<SendResult, void, undefined> {
+    const unreachable = this.givenUp === undefined ? {} : { unreachable: this.givenUp.error };
+    for (const result of this.again.splice(0)) yield { ...result, ...unreachable };
+    if (this.givenUp === undefined) return;
+    const reason = errorMessage(this.givenUp.error);
+    for await (const instance of this.backlog.rest()) {
+      if (this.cancelled) return;
+      yield { instance, outcome: 'failed', reason, ...unreachable };
     }
-  } catch (error) {
-    yield* failed(lost, error);
-    throw error;
   }
-  // One at a time: a file that the peer can't bear takes no others with it.
-  for await (const { event } of sendAll(lost, batch, options, 1)) yield event;
-}
 
-interface Sent {
-  readonly file: Planned;
-  readonly event: SendEvent;
-  /** `answered` by the peer or settled without it; `silent`: it didn't answer in time; `lost`: the association ended first. */
-  readonly fate: 'answered' | 'silent' | 'lost';
-}
-
-/** Sends over as many associations as it takes. */
-async function* sendAll(
-  files: readonly Planned[],
-  batch: readonly Planned[],
-  options: SendOptions,
-  window?: number,
-): AsyncIterable<Sent> {
-  const contexts = proposeFor(batch);
-  let next = 0;
-  let failures = 0;
-  while (next < files.length && !options.signal.aborted) {
-    let association: Association;
+  /** One association after the other, until nothing is left of the group. */
+  private async *work(group: ContextGroup): AsyncGenerator<SendResult, void, undefined> {
+    this.workers++;
     try {
-      association = await options.connect(contexts);
-    } catch (error) {
-      // Nobody there, or not for us: the same answer awaits the rest.
-      yield* unanswered(files.slice(next), error);
-      throw error;
-    }
-    let answers = 0;
-    for await (const sent of sendOver(association, files.slice(next), options, window)) {
-      next++;
-      if (sent.fate === 'answered') answers++;
-      yield sent;
-    }
-    await association.release();
-    failures = answers === 0 ? failures + 1 : 0;
-    if (failures === FAILURES_IN_A_ROW && next < files.length) {
-      const lost = new IsocenterError('ASSOCIATION_ENDED', 'the peer ended the association again and again', {
-        exitCode: EXIT.refused,
-        hint: 'look into the log of the other side',
-      });
-      yield* unanswered(files.slice(next), lost);
-      throw lost;
+      while (!this.stopped) {
+        // Only who has work calls.
+        const first = this.again.length > 0 ? undefined : await this.backlog.next(group);
+        if (first === undefined && this.again.length === 0) return;
+        if (first !== undefined) this.backlog.putBack(group, [first]);
+        let association: Association;
+        try {
+          association = await this.options.connect(this.proposal(group));
+        } catch (error) {
+          // Nobody there, or not for us: the same answer awaits the rest, unless another association stands.
+          if (this.workers === 1) this.givenUp = { error };
+          return;
+        }
+        yield* this.serve(association, group);
+        if (this.fruitless >= FRUITLESS && this.workers === 1) this.givenUp = { error: futile() };
+        if (this.fruitless >= FRUITLESS) return;
+      }
+    } finally {
+      this.workers--;
     }
   }
-}
 
-function* unanswered(files: readonly Planned[], error: unknown): Iterable<Sent> {
-  for (const file of files) {
-    // Said already, as far as anybody can: no second try.
-    for (const event of failed([file], error)) yield { file, event, fate: 'silent' };
-  }
-}
-
-/** Sends until the end or until the association is lost; as many at once as the peer allows, events in order. */
-async function* sendOver(
-  association: Association,
-  files: readonly Planned[],
-  options: SendOptions,
-  atOnce = UNLIMITED_WINDOW,
-): AsyncIterable<Sent> {
-  const session = new Session(association, { responseTimeout: options.responseTimeout });
-  const { invoked } = association.asyncWindow;
-  const window = Math.min(atOnce, invoked === 0 ? UNLIMITED_WINDOW : invoked);
-  const running: Promise<Sent>[] = [];
-  const lost = new AbortController();
-  void association.closed.then(() => lost.abort());
-  let next = 0;
-  for (;;) {
-    while (
-      !lost.signal.aborted &&
-      !options.signal.aborted &&
-      running.length < window &&
-      next < files.length
-    ) {
-      const file = files[next++];
-      if (file !== undefined) running.push(sendFile(session, file, options));
-    }
-    const first = running.shift();
-    if (first === undefined) return;
-    yield await first;
-  }
-}
-
-async function sendFile(session: Session, file: Planned, options: SendOptions): Promise<Sent> {
-  try {
-    return { file, event: await store(session, file, options), fate: 'answered' };
-  } catch (error) {
-    const event: SendEvent = { path: file.path, outcome: 'failed', bytes: 0, reason: errorMessage(error) };
-    return { file, event, fate: FATES[errorCode(error) ?? ''] ?? 'answered' };
-  }
-}
-
-async function store(session: Session, { path, file }: Planned, options: SendOptions): Promise<SendEvent> {
-  const context = [...session.association.contexts.values()].find(
-    (accepted) =>
-      accepted.abstractSyntax === file.SOPClassUID && accepted.transferSyntax === file.TransferSyntaxUID,
-  );
-  if (context === undefined) {
-    return {
-      path,
-      outcome: 'failed',
-      bytes: 0,
-      reason: `the peer does not take SOP class ${file.SOPClassUID} in transfer syntax ${file.TransferSyntaxUID}`,
+  /** Sends until nothing is left of the group or the association ends; releases it. */
+  private async *serve(
+    association: Association,
+    group: ContextGroup,
+  ): AsyncGenerator<SendResult, void, undefined> {
+    const { responseTimeout } = this.options;
+    const session = new Session(association, responseTimeout === undefined ? {} : { responseTimeout });
+    this.options.onSession?.(session);
+    const progress: Progress = { over: false, answers: 0 };
+    void association.closed.then(() => (progress.over = true));
+    const backlog: Supply = {
+      next: () => this.backlog.next(group),
+      putBack: (instances) => this.backlog.putBack(group, instances),
     };
+    try {
+      do {
+        while (this.again.length > 0 && !progress.over && !this.cancelled) {
+          yield* this.retry(session, progress);
+        }
+        yield* this.transfer(session, backlog, progress);
+      } while (this.again.length > 0 && !progress.over && !this.cancelled);
+    } finally {
+      await association.release();
+    }
   }
-  const handle = await openFile(path);
-  try {
-    const source = file.read(handle);
-    const response = await session.scu.store(
-      { contextId: context.id, SOPClassUID: file.SOPClassUID, SOPInstanceUID: file.SOPInstanceUID },
-      {
-        async *[Symbol.asyncIterator]() {
-          for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) yield chunk;
-        },
-      },
-      { signal: options.signal },
-    );
-    return describe(path, file.size - file.dataSetOffset, response.status, response.command.ErrorComment);
-  } finally {
-    await handle.close();
+
+  private async *transfer(
+    session: Session,
+    supply: Supply,
+    progress: Progress,
+  ): AsyncGenerator<SendResult, void, undefined> {
+    for await (const result of this.transferOf(session, supply).run()) {
+      this.note(result, progress);
+      if (result.lost === 'ended' && !this.cancelled) this.again.push(result);
+      else yield result;
+    }
+  }
+
+  /** Sends one lost instance again, alone: if it is what the peer can't bear, it takes no others with it. */
+  private async *retry(session: Session, progress: Progress): AsyncGenerator<SendResult, void, undefined> {
+    const withheld = this.again.shift();
+    if (withheld === undefined) return;
+    const rest = [withheld.instance];
+    const supply: Supply = {
+      next: () => Promise.resolve(rest.shift()),
+      putBack: (instances) => void rest.push(...instances),
+    };
+    // The first on its association: nothing else can have ended it.
+    const alone = progress.answers === 0;
+    try {
+      for await (const result of this.transferOf(session, supply, 1).run()) {
+        this.note(result, progress);
+        if (result.lost === 'ended' && !this.cancelled && !alone) {
+          this.again.unshift(result);
+          continue;
+        }
+        if (result.lost === 'ended') this.fruitless++;
+        yield result;
+      }
+    } finally {
+      if (rest.length > 0) this.again.unshift(withheld);
+    }
+  }
+
+  private note({ status, lost }: SendResult, progress: Progress): void {
+    if (lost !== undefined) progress.over = true;
+    if (lost === 'silent') this.fruitless++;
+    if (status === undefined) return;
+    progress.answers++;
+    this.fruitless = 0;
+  }
+
+  private transferOf(session: Session, supply: Supply, window?: number): Transfer {
+    const contexts = session.association.contexts.values();
+    return new Transfer(session, supply, {
+      ...this.options,
+      contexts,
+      ...(window === undefined ? {} : { window }),
+    });
+  }
+
+  private proposal({ contexts }: ContextGroup): Proposal {
+    const { asyncWindow = 1 } = this.options;
+    return asyncWindow === 1
+      ? { contexts }
+      : { contexts, asyncWindow: { invoked: asyncWindow, performed: 1 } };
   }
 }
 
-function describe(path: string, bytes: number, status: number, comment: string | undefined): SendEvent {
-  const category = statusCategory(status);
-  if (category === 'success') return { path, outcome: 'sent', bytes, status };
-  const reason = comment === undefined ? statusText(status) : `${statusText(status)}: ${comment}`;
-  return category === 'warning'
-    ? { path, outcome: 'warning', bytes, status, reason }
-    : { path, outcome: 'failed', bytes: 0, status, reason };
+/** Of one association. */
+interface Progress {
+  over: boolean;
+  answers: number;
 }
 
-function proposeFor(batch: readonly Planned[]): ProposedContext[] {
-  const kinds = new Map(batch.map(({ kind, file }) => [kind, file]));
-  return [...kinds.values()].map((file, index) => ({
-    id: 2 * index + 1,
-    abstractSyntax: file.SOPClassUID,
-    transferSyntaxes: [file.TransferSyntaxUID],
-  }));
+function futile(): IsocenterError {
+  return new IsocenterError('ASSOCIATION_ENDED', 'the peer ended the association again and again', {
+    exitCode: EXIT.refused,
+    hint: 'look into the log of the other side',
+  });
 }

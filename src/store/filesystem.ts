@@ -211,8 +211,9 @@ export class FilesystemStore implements Store {
   readDataSet(
     file: Pick<SealedFile, 'arrivalId' | 'dataSetOffset' | 'dataSetLength'>,
     place: Place = 'instances',
+    pieceLength?: number,
   ): AsyncIterable<Buffer> {
-    return readDataSetOf(this.calls, this.pathOf(file.arrivalId, place), file);
+    return readDataSetOf(this.calls, this.pathOf(file.arrivalId, place), file, pieceLength);
   }
 
   async exists(arrivalId: string, place: Place = 'instances'): Promise<boolean> {

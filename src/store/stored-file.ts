@@ -152,13 +152,14 @@ async function readFully(calls: FileCalls, fd: number, length: number, position:
 }
 
 /**
- * The bytes of a data set in pieces of 256 KiB, each a buffer of its own; one piece is read ahead of its consumer.
+ * The bytes of a data set in pieces of `pieceLength`, each a buffer of its own; one piece is read ahead of its consumer.
  * @throws StoreError `STORE_NO_FILE`, `STORE_FAILED`, `STORE_DAMAGED` where the file ends too early
  */
 export async function* readDataSetOf(
   calls: FileCalls,
   path: string,
   file: Pick<SealedFile, 'arrivalId' | 'dataSetOffset' | 'dataSetLength'>,
+  pieceLength = READ_PIECE,
 ): AsyncGenerator<Buffer, void, undefined> {
   const { arrivalId, dataSetOffset, dataSetLength } = file;
   const end = dataSetOffset + dataSetLength;
@@ -166,7 +167,7 @@ export async function* readDataSetOf(
   let ahead: Promise<Buffer> | undefined;
   const start = (position: number): Promise<Buffer> | undefined => {
     if (position >= end) return undefined;
-    const read = readFully(calls, fd, Math.min(READ_PIECE, end - position), position);
+    const read = readFully(calls, fd, Math.min(pieceLength, end - position), position);
     // Its failure is met when its turn comes.
     read.catch(() => undefined);
     return read;
@@ -175,7 +176,7 @@ export async function* readDataSetOf(
     ahead = start(dataSetOffset);
     for (let position = dataSetOffset; position < end;) {
       const piece = await ahead;
-      const wanted = Math.min(READ_PIECE, end - position);
+      const wanted = Math.min(pieceLength, end - position);
       if (piece?.length !== wanted) {
         throw new StoreError('STORE_DAMAGED', `the file of ${arrivalId} ends before its data set does`, {
           hint: 'isocenter verify --all finds what else is damaged; restore the file from a backup',

@@ -91,10 +91,11 @@ export interface Store {
   check(arrivalId: string, place?: 'instances' | 'quarantine'): Promise<FileCheck>;
   /** fdatasync of the file and fsync of its folder: cached pages prove nothing about the disk. */
   sync(arrivalId: string): Promise<void>;
-  /** Bytes of the data set as stored, from `offset` of the file on. */
+  /** Bytes of the data set as stored, in pieces of at most `pieceLength` bytes (256 KiB); two of them are in memory at a time. */
   readDataSet(
     file: Pick<SealedFile, 'arrivalId' | 'dataSetOffset' | 'dataSetLength'>,
     place?: 'instances' | 'quarantine',
+    pieceLength?: number,
   ): AsyncIterable<Buffer>;
   exists(arrivalId: string, place?: 'instances' | 'quarantine'): Promise<boolean>;
   pathOf(arrivalId: string, place?: 'instances' | 'quarantine'): string;

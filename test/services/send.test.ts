@@ -6,7 +6,7 @@ import type { DimseResponse, ServiceEntry } from '../../src/dimse/types';
 import { Listener } from '../../src/net/listener';
 import { connect } from '../../src/net/requestor';
 import type { Association } from '../../src/net/types';
-import { sendFiles, type SendEvent } from '../../src/services/send';
+import { sendFiles, type SendEvent } from '../../src/services/send-files';
 import { part10, SOP, TS, type ObjectFields } from '../support/data-sets';
 import { sha256 } from '../support/ledger-scu';
 import { OPEN_POLICY, TIMEOUTS } from '../support/upper-layer';
@@ -136,21 +136,22 @@ async function send(
   const signal = options.signal ?? new AbortController().signal;
   try {
     for await (const event of sendFiles([source], {
-      connect: (contexts) =>
+      connect: (proposal) =>
         connect({
+          ...proposal,
           host: '127.0.0.1',
           port,
           callingAETitle: 'SENDER',
           calledAETitle: 'PEER',
-          contexts,
-          ...(options.window === undefined ? {} : { asyncWindow: { invoked: options.window, performed: 1 } }),
           implementation: { classUID: '2.25.1', versionName: 'X' },
           maximumLength: 16384,
           timeouts: { ...TIMEOUTS, abortGrace: 100 },
           signal,
         }),
+      ...(options.window === undefined ? {} : { asyncWindow: options.window }),
       responseTimeout: options.timeout ?? 5000,
       signal,
+      kill: signal,
     }))
       all.push(event);
   } catch (thrown) {
@@ -258,8 +259,8 @@ describe('an association that ends in the middle', () => {
       const { events, error } = await send();
       expect(error).toBeUndefined();
       expect(events).toEqual({ a: 'sent', b: 'sent', c: 'sent', d: 'sent' });
-      expect(received.map(({ uid }) => uids.indexOf(uid))).toEqual([0, 1, 2, 3, 1]);
-      expect(associations).toHaveLength(3);
+      expect(received.map(({ uid }) => uids.indexOf(uid))).toEqual([0, 1, 1, 2, 3]);
+      expect(associations).toHaveLength(2);
     },
   );
 
@@ -288,7 +289,8 @@ describe('an association that ends in the middle', () => {
     const { events, error } = await send();
     expect(Object.values(events)).toEqual(Array<string>(10).fill('failed'));
     expect(error).toMatchObject({ code: 'ASSOCIATION_ENDED', exitCode: 4 });
-    expect(associations).toHaveLength(2);
+    // Two files, each sent twice.
+    expect(associations).toHaveLength(4);
   });
 
   it('because the peer never answers: the rest is given up after two', async () => {
