@@ -1,5 +1,5 @@
 import type { AttributeValue, Tag } from '../dicom/types';
-import type { Level } from './types';
+import type { InstanceLocation, Level } from './types';
 
 /**
  * What a value must be, read from a key by the rules of PS3.4 C.2.2.2. Universal matching is no condition at all. An attribute with
@@ -66,5 +66,39 @@ export type QueryRow = Readonly<Record<string, AttributeValue | null>>;
 export interface QueryPage {
   readonly rows: readonly QueryRow[];
   /** Hand it back for the next page; undefined at the end. A page may be empty and yet not the last: a scan is cut into slices. */
+  readonly next: string | undefined;
+}
+
+/**
+ * Which instances an identifier of C-MOVE or C-GET names (PS3.4 C.4.2.2.1): current ones for which every key that is given holds. One
+ * besides the issuer is given.
+ */
+export interface Selection {
+  readonly PatientID?: string;
+  readonly IssuerOfPatientID?: string;
+  /** One of these. */
+  readonly StudyInstanceUID?: readonly string[];
+  readonly SeriesInstanceUID?: readonly string[];
+  readonly SOPInstanceUID?: readonly string[];
+}
+
+/** Instances of one SOP class in one transfer syntax. */
+export interface KindCount {
+  readonly SOPClassUID: string;
+  readonly TransferSyntaxUID: string;
+  readonly count: number;
+}
+
+/** A slice of a survey: what it found is to be added to the slices before. */
+export interface SurveyPage {
+  readonly kinds: readonly KindCount[];
+  /** Handed on to the next slices and to `retrieve`: what arrives later than the survey's beginning isn't in them. */
+  readonly until: string;
+  readonly next: string | undefined;
+}
+
+export interface LocationPage {
+  readonly rows: readonly InstanceLocation[];
+  /** Hand it back for the next page; undefined at the end. A page may be empty and yet not the last. */
   readonly next: string | undefined;
 }

@@ -1,6 +1,6 @@
 import type { AttributeValue, InstanceHeader } from '../dicom/types';
 import type { JobQueue, NewJob } from './jobs';
-import type { EntityQuery, QueryPage } from './query-types';
+import type { EntityQuery, LocationPage, QueryPage, Selection, SurveyPage } from './query-types';
 
 export type Level = 'PATIENT' | 'STUDY' | 'SERIES' | 'IMAGE';
 
@@ -194,6 +194,19 @@ export interface Catalog {
   query(query: EntityQuery, page: { readonly limit: number; readonly after?: string }): Promise<QueryPage>;
   find(filter: FindFilter, page: { readonly limit: number; readonly after?: string }): Promise<FindPage>;
   conflicts(page: {
+  /** Counts what a selection names, by kind: a slice, and where the next one begins. @throws IsocenterError `CATALOG_CURSOR` */
+  survey(
+    selection: Selection,
+    page: { readonly after?: string; readonly until?: string },
+  ): Promise<SurveyPage>;
+  /**
+   * One page of the instances that a selection names, series by series in the order of their arrival, at most `limit`. Rows that are there
+   * throughout come exactly once. @throws IsocenterError `CATALOG_CURSOR`
+   */
+  retrieve(
+    selection: Selection,
+    page: { readonly limit: number; readonly after?: string; readonly until?: string },
+  ): Promise<LocationPage>;
     readonly limit: number;
     readonly after?: string;
   }): Promise<{ rows: Conflict[]; next: string | undefined }>;

@@ -1,5 +1,6 @@
 import type { Catalog, EntityRow, FindFilter } from '../../src/catalog/types';
 import { findAll, findContract } from './contract-find';
+import { retrieveContract } from './contract-retrieve';
 import { CT, SR, arrival, arrivalId, dumpOf, put, quarantineEntry, wrongCounters } from './arrivals';
 
 /** A fresh, opened catalog, and what removes it. */
@@ -214,6 +215,10 @@ export function catalogContract(create: () => Promise<Fixture>): void {
 
   describe('find', () => {
     findContract(() => catalog);
+  });
+
+  describe('retrieve', () => {
+    retrieveContract(() => catalog);
   });
 
   describe('segments and arrivals', () => {

@@ -107,6 +107,8 @@ export class DirectCatalog implements Catalog {
   counts = async () => this.parts.reader.counts();
   quarantined = async (page: Page) => this.parts.reader.quarantined(page);
   quarantineEntry = async (arrivalId: string) => this.parts.reader.quarantineEntry(arrivalId);
+  retrieve: Catalog['retrieve'] = async (selection, page) => this.parts.reader.retrieve({ selection, page });
+  survey: Catalog['survey'] = async (selection, page) => this.parts.reader.survey({ selection, page });
   arrivalsOfPatient = async (arrivalId: string) => this.parts.reader.arrivalsOfPatient(arrivalId);
 
   async *dump(): AsyncGenerator<string> {

@@ -1,6 +1,6 @@
 import { BUILT_IN } from '../../dicom/attributes';
 import { IsocenterError } from '../../errors';
-import type { EntityQuery, QueryPage } from '../query-types';
+import type { EntityQuery, LocationPage, QueryPage, Selection, SurveyPage } from '../query-types';
 import type {
   Arrival,
   BackfillState,
@@ -24,7 +24,7 @@ import type { CarriedOver } from './jobs-carry';
 import type { CatalogAttribute } from './layout';
 import { LogKeeper } from './log-keeper';
 import { Maintenance } from './maintenance';
-import type { PageRequest } from './reader';
+import type { PageRequest, RetrieveRequest, SurveyRequest } from './reader';
 import type { ThreadData } from './thread';
 import { ThreadHost } from './thread-host';
 import { WriteQueue } from './write-queue';
@@ -194,6 +194,14 @@ export class SqliteCatalog implements Catalog {
   find(filter: FindFilter, page: PageRequest): Promise<FindPage> {
     return this.read('find', { filter, page });
   }
+  retrieve(selection: Selection, page: RetrieveRequest['page']): Promise<LocationPage> {
+    return this.read('retrieve', { selection, page });
+  }
+
+  survey(selection: Selection, page: SurveyRequest['page']): Promise<SurveyPage> {
+    return this.read('survey', { selection, page });
+  }
+
 
   conflicts(page: PageRequest): Promise<{ rows: Conflict[]; next: string | undefined }> {
     return this.read('conflicts', page);

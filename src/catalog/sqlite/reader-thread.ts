@@ -2,7 +2,7 @@ import type { JobFilter } from '../jobs';
 import type { EntityQuery } from '../query-types';
 import type { FindFilter } from '../types';
 import { layoutOf } from './layout';
-import { Reader, type PageRequest } from './reader';
+import { Reader, type PageRequest, type RetrieveRequest, type SurveyRequest } from './reader';
 import { serve } from './thread';
 
 serve(({ file, attributes }) => {
@@ -11,6 +11,8 @@ serve(({ file, attributes }) => {
     open: () => undefined,
     find: (request: { filter: FindFilter; page: PageRequest }) => reader.find(request),
     query: (request: { query: EntityQuery; page: PageRequest }) => reader.query(request),
+    retrieve: (request: RetrieveRequest) => reader.retrieve(request),
+    survey: (request: SurveyRequest) => reader.survey(request),
     locate: (SOPInstanceUID: string) => reader.locate(SOPInstanceUID),
     arrivals: (segment: number) => reader.arrivals(segment),
     segments: () => reader.segments(),

@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3';
 import { EXIT, IsocenterError } from '../../errors';
 import type { AttributeValue } from '../../dicom/types';
 import type { JobCount, JobFilter, JobPage } from '../jobs';
-import type { EntityQuery, QueryPage } from '../query-types';
+import type { EntityQuery, LocationPage, QueryPage, Selection, SurveyPage } from '../query-types';
 import type {
   Catalog,
   Conflict,
@@ -22,11 +22,22 @@ import { readLocation } from './ledger';
 import { queryOf } from './find';
 import { registerMatches, type Matchers } from './query-functions';
 import { queryPage, type QueryParts } from './query-pages';
+import { retrievePage, surveyPage } from './retrieve-sql';
 import { locationSelect } from './sql';
 
 export interface PageRequest {
   readonly limit: number;
   readonly after?: string;
+}
+
+export interface RetrieveRequest {
+  readonly selection: Selection;
+  readonly page: PageRequest & { readonly until?: string };
+}
+
+export interface SurveyRequest {
+  readonly selection: Selection;
+  readonly page: { readonly after?: string; readonly until?: string };
 }
 
 /** Upper bound of a reader's page cache, in KiB: the upper pages of the indexes and one page of answers. */
@@ -57,6 +68,7 @@ export class Reader {
   /** Of the query that is being answered. */
   private matchers: Matchers | undefined;
 
+  private readonly retrieving = { statement: (text: string) => this.statement(text) };
   constructor(file: string, layout: Layout) {
     this.database = openConnection(file, { readonly: true, cache: READER_CACHE });
     this.layout = layout;
@@ -89,6 +101,15 @@ export class Reader {
     return this.statement('SELECT arrivalId FROM instances WHERE segment = ?')
       .pluck()
       .all(segment) as string[];
+  retrieve({ selection, page }: RetrieveRequest): LocationPage {
+    const limit = checkLimit(page.limit);
+    return this.database.transaction(() => retrievePage(this.retrieving, selection, { ...page, limit }))();
+  }
+
+  survey({ selection, page }: SurveyRequest): SurveyPage {
+    return this.database.transaction(() => surveyPage(this.retrieving, selection, page))();
+  }
+
   }
 
   segments(): SegmentMark[] {
