@@ -28,6 +28,8 @@ export interface QueryParts {
   readonly present: (matchers: Matchers) => void;
   /** Milliseconds. */
   readonly now: () => number;
+  /** How many rows the first statement of a page may look at; it learns from there. */
+  readonly window: number;
 }
 
 /** Answers one page of a query. */
@@ -94,7 +96,7 @@ class Page {
   private readonly path: Position[] = [];
 
   constructor(parts: QueryParts, way: Way, limit: number, access: number) {
-    this.parts = { statement: parts.statement, pace: new Pace(parts.now) };
+    this.parts = { statement: parts.statement, pace: new Pace(parts.now, parts.window) };
     this.now = parts.now;
     this.way = way;
     this.limit = limit;

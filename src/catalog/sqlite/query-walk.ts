@@ -9,24 +9,28 @@ export type Row = readonly [id: number, key: string | null, ...columns: unknown[
 /** Comes behind every text in SQLite's order. */
 export const END = Buffer.alloc(0);
 
+/** Rows that one statement looks at, however quick it was so far. */
+const MOST_LOOKED_AT = 16_384;
+
 /** Rows that one statement answers. */
 const MOST_ROWS = 500;
 
 /** How many rows a statement may look at, so that it takes a millisecond or two; learnt while a page is read. */
 export class Pace {
-  rows = 256;
+  rows: number;
   private readonly now: () => number;
 
-  constructor(now: () => number) {
+  constructor(now: () => number, rows: number) {
     this.now = now;
+    this.rows = rows;
   }
 
   keep<T>(read: () => T): T {
     const started = this.now();
     const result = read();
     const elapsed = this.now() - started;
-    if (elapsed < 1) this.rows = Math.min(16_384, this.rows * 2);
-    else if (elapsed > 2) this.rows = Math.max(16, this.rows >> 1);
+    if (elapsed < 1) this.rows = Math.min(MOST_LOOKED_AT, this.rows * 2);
+    else if (elapsed > 2) this.rows = Math.max(1, this.rows >> 1);
     return result;
   }
 }

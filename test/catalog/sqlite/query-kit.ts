@@ -31,11 +31,16 @@ export function query(
   return { level, conditions, columns };
 }
 
+/** More pages than any test has; a query that goes in circles fails. */
+const MOST_PAGES = 2_000;
+
 /** Every row of a query, page by page. */
 export function allRows(direct: Pick<Direct, 'reader'>, asked: EntityQuery, limit = 100): QueryRow[] {
   const rows: QueryRow[] = [];
   let after: string | undefined;
+  let pages = 0;
   do {
+    expect(++pages).toBeLessThan(MOST_PAGES);
     const page = direct.reader.query({
       query: asked,
       page: { limit, ...(after === undefined ? {} : { after }) },
@@ -51,7 +56,7 @@ export function allRows(direct: Pick<Direct, 'reader'>, asked: EntityQuery, limi
 export function traced(
   database: Database.Database,
   asked: EntityQuery,
-  limit = 100,
+  { limit = 100, window = 256, now = () => 0 }: { limit?: number; window?: number; now?: () => number } = {},
 ): { rows: QueryRow[]; texts: string[] } {
   let present: Matchers | undefined;
   registerMatches(database, () => present);
@@ -63,11 +68,14 @@ export function traced(
       return database.prepare(text);
     },
     present: (matchers: Matchers) => (present = matchers),
-    now: () => 0,
+    now,
+    window,
   };
   const rows: QueryRow[] = [];
   let after: string | undefined;
+  let pages = 0;
   do {
+    expect(++pages).toBeLessThan(MOST_PAGES);
     const page = queryPage(parts, asked, limit, after);
     rows.push(...page.rows);
     after = page.next;

@@ -38,7 +38,7 @@ describe('the plan of a query', () => {
 
   /** What SQLite says of every statement of a query, as one text each. */
   function plans(asked: EntityQuery): string[] {
-    const { texts } = traced(database, asked, 7);
+    const { texts } = traced(database, asked, { limit: 7 });
     return texts.map((text) => {
       const count = text.replaceAll(/'[^']*'/g, '').split('?').length - 1;
       const details = database.prepare(`EXPLAIN QUERY PLAN ${text}`).all(...Array<number>(count).fill(1)) as {
