@@ -6,8 +6,9 @@ import type { NodeApi, Shown, Status } from './admin/api';
 import { acquireLock, type Lock } from './catalog/sqlite/lock';
 import { setCatalogAside } from './catalog/sqlite/set-aside';
 import { SqliteCatalog } from './catalog/sqlite/catalog';
+import type { JobQueue } from './catalog/jobs';
 import type { Catalog } from './catalog/types';
-import type { Config } from './config/config';
+import type { Config, RemoteConfig } from './config/config';
 import { attributesOf, type AttributeTable } from './dicom/attributes';
 import { errorCode, errorMessage, EXIT, IsocenterError } from './errors';
 import type { NodeEventBus } from './events';
@@ -15,9 +16,13 @@ import type { LogFn } from './log';
 import type { AssumedCharset, HeaderRules } from './services/arrivals';
 import { Backfill } from './services/backfill';
 import { Duplicates } from './services/duplicates';
+import { reportDamage } from './services/damage';
 import { Exchanger } from './services/exchange';
+import { forwardHandler, type ForwardParts } from './services/forward';
 import { importPaths } from './services/import';
 import { Ingest } from './services/ingest';
+import type { JobHandler } from './services/jobs';
+import { storedInstance } from './services/outgoing-store';
 import { Quarantine } from './services/quarantine';
 import { Recovery, type RecoveryReport } from './services/recovery';
 import { compileTitle } from './security/titles';
@@ -77,6 +82,8 @@ export class Archive {
   private readonly rules: HeaderRules;
   private readonly backfill: Backfill;
   private readonly lock: Lock;
+  /** Marks and alarms, once each, what turns out damaged on its way out. */
+  readonly onDamaged: ReturnType<typeof reportDamage>;
   /** Segments that this process opened: nothing in them was left behind. */
   private readonly own = new Set<number>();
   private recovering: string | undefined = 'the store was not looked through yet';
@@ -95,6 +102,7 @@ export class Archive {
     this.exchanger = new Exchanger(this.store, this.catalog, this.rules);
     this.duplicates = new Duplicates(this.store, this.catalog, this.exchanger, this.rules, events);
     this.quarantine = new Quarantine(this.store, this.catalog, this.exchanger, this.rules, events);
+    this.onDamaged = reportDamage({ catalog, events, log });
     this.backfill = new Backfill({ store, catalog, rules: this.rules, events, log });
     this.ingest = new Ingest({
       attributes,
@@ -122,6 +130,7 @@ export class Archive {
       if (how.freshCatalog === true) setCatalogAside(join(directory, 'catalog.sqlite'));
       const archive = new Archive(options, lock, how.readOnly !== true);
       await archive.catalog.open();
+      archive.tellCarriedOver();
       archive.followSegments();
       try {
         const known = await archive.catalog.segments();
@@ -164,6 +173,7 @@ export class Archive {
       events: this.options.events,
       log: this.options.log,
       policy: () => this.options.config.storage.duplicates,
+      forwardTo: (title) => remoteByTitle(this.options.config)(title)?.forwardTo,
       isOwn: (segment) => this.own.has(segment),
       isStopping: () => this.isStopping(),
     });
@@ -202,6 +212,23 @@ export class Archive {
   /** What C-FIND reads. */
   get queries(): Pick<Catalog, 'query'> {
     return this.catalog;
+  }
+
+  /** What is to be done for other nodes; it waits until a runner works on it. */
+  get jobs(): JobQueue {
+    return this.catalog.jobs;
+  }
+
+  /** Sends what the queue says, over associations that `send` opens. */
+  forwards(how: Pick<ForwardParts, 'send' | 'parallel'>): JobHandler {
+    const { catalog, store } = this;
+    const { log } = this.options;
+    return forwardHandler({
+      ...how,
+      catalog,
+      instanceOf: (location) => storedInstance(store, location),
+      log,
+    });
   }
 
   /** Every row of the catalog as canonical lines: equal before and after `reindex`. */
@@ -243,6 +270,19 @@ export class Archive {
         return importPaths(this.importParts(), paths, signal);
       },
     };
+  }
+
+  private tellCarriedOver(): void {
+    const { carriedOver } = this.catalog;
+    if (carriedOver === undefined) return;
+    const { rows, problem } = carriedOver;
+    const { events, log } = this.options;
+    if (rows > 0) log('info', 'jobs were taken over from the catalog that was set aside', { count: rows });
+    if (problem === undefined) return;
+    events.emit('alert', {
+      code: 'JOBS_LOST',
+      message: `Jobs for other nodes could not be read from the catalog that was set aside (${problem}); ${rows} were. What was to be forwarded may have to be sent again: "isocenter send".`,
+    });
   }
 
   private isStopping(): boolean {
@@ -312,12 +352,17 @@ function shownBackfill({ backfill }: Catalog): Status['backfill'] {
   return { attributes: keywords, done, total, skipped };
 }
 
-/** By title alone, in the order in which callers are recognised: a file says nothing of the host. */
 function assumedBy(config: Config): AssumedCharset {
+  const remote = remoteByTitle(config);
+  return (title) => remote(title)?.defaultCharset;
+}
+
+/** By title alone, in the order in which callers are recognised: a file says nothing of the host. */
+function remoteByTitle(config: Config): (title: string) => RemoteConfig | undefined {
   const remotes = config.remotes
-    .map(({ aeTitle, defaultCharset }) => ({ title: compileTitle(aeTitle), defaultCharset }))
+    .map((remote) => ({ title: compileTitle(remote.aeTitle), remote }))
     .sort((a, b) => Number(b.title.exact) - Number(a.title.exact) || b.title.prefix - a.title.prefix);
-  return (title) => remotes.find((remote) => remote.title.matches(title))?.defaultCharset;
+  return (title) => remotes.find((one) => one.title.matches(title))?.remote;
 }
 
 function filesAndSqlite(

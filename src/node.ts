@@ -12,21 +12,26 @@ import { NodeEventBus } from './events';
 import type { Logger } from './log';
 import { Listener } from './net/listener';
 import type { AcceptorPolicy, Association } from './net/types';
+import { outbound } from './outbound';
 import { printable } from './printable';
 import { createAccess } from './security/access';
 import { HostNames } from './security/host-names';
 import { RefusedCallers } from './security/refused-callers';
 import { cStore } from './services/c-store';
 import { echo } from './services/echo';
+import { JobRunner } from './services/jobs-runner';
 import { isStored, negotiateContexts, negotiateExtended, negotiateRoles } from './services/negotiation';
 import { cFind } from './services/query';
 import { queryClass } from './services/query-classes';
+import { kindsOf, sendAll } from './services/send';
 
 /** Milliseconds that running operations have to end after SIGTERM. */
 const DRAIN_TIME = 30_000;
 /** How long a released peer may take, and an abort to reach it (PS3.8 leaves both to us). */
 const RELEASE_TIME = 10_000;
 const ABORT_GRACE = 1_000;
+/** Requests under way at once that are offered to a destination. */
+const ASYNC_WINDOW = 16;
 /** How often a long recovery says where it is. */
 const PROGRESS_TIME = 10_000;
 
@@ -55,6 +60,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
   let archive: Archive | undefined;
   let listener: Listener | undefined;
   let control: ControlServer | undefined;
+  let runner: JobRunner | undefined;
   let stopping: Promise<void> | undefined;
 
   const names = new HostNames(
@@ -251,8 +257,31 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
         `recovered after an unclean stop: ${adopted} files adopted, ${removed} unfinished ones removed, ${quarantined} set aside, ${missing} missing`,
       );
     }
+    runner = work(opened);
+    await runner.start();
     log('info', 'ready');
     void opened.fillIn();
+  }
+
+  function work(opened: Archive): JobRunner {
+    const forwards = opened.forwards({
+      send: (name, instances, { signal, kill }) => {
+        const remote = outbound(config, name);
+        return (
+          remote &&
+          sendAll(instances, {
+            connect: (proposal) => remote.connect(proposal, signal),
+            kinds: kindsOf(instances),
+            asyncWindow: ASYNC_WINDOW,
+            responseTimeout: config.timeouts.response,
+            signal,
+            kill,
+            onDamaged: opened.onDamaged,
+          })
+        );
+      },
+    });
+    return new JobRunner({ queue: opened.jobs, handlers: [forwards], events, log });
   }
 
   function stop(): Promise<void> {
@@ -262,11 +291,12 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
 
   async function stopAll(): Promise<void> {
     listener?.drain();
+    const worked = runner?.stop(DRAIN_TIME);
     if (!(await drain(sessions, DRAIN_TIME))) {
       log('warn', 'operations were cut off after 30 s', { count: sessions.size });
     }
     await listener?.close();
-    await Promise.all([...sessions].map((session) => session.finished));
+    await Promise.all([worked, ...[...sessions].map((session) => session.finished)]);
     await control?.close();
     names.stop();
     await archive?.close();

@@ -12,6 +12,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   // The composition root, and the part of it that commands without a running node use too.
   'node.ts': 5,
   'archive.ts': 5,
+  'outbound.ts': 5,
   config: 4,
   admin: 4,
   services: 3,

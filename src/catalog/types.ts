@@ -109,6 +109,8 @@ export interface Exchange {
   readonly quarantineAdd?: Omit<QuarantineEntry, 'count'>;
   readonly quarantineRemove?: string;
 }
+  /** Added with it. */
+  readonly jobs?: readonly NewJob[];
 
 /** How far the values of attributes are that are kept since later than the first arrivals: they come from the files, in arrival order. */
 export interface BackfillState {
@@ -192,8 +194,6 @@ export interface Catalog {
    * @throws IsocenterError `CATALOG_FILTER` for a keyword that can't be asked for at this level, or a key that is too long; `CATALOG_CURSOR`.
    */
   query(query: EntityQuery, page: { readonly limit: number; readonly after?: string }): Promise<QueryPage>;
-  find(filter: FindFilter, page: { readonly limit: number; readonly after?: string }): Promise<FindPage>;
-  conflicts(page: {
   /** Counts what a selection names, by kind: a slice, and where the next one begins. @throws IsocenterError `CATALOG_CURSOR` */
   survey(
     selection: Selection,
@@ -210,6 +210,8 @@ export interface Catalog {
     readonly limit: number;
     readonly after?: string;
   }): Promise<{ rows: Conflict[]; next: string | undefined }>;
+  find(filter: FindFilter, page: { readonly limit: number; readonly after?: string }): Promise<FindPage>;
+  conflicts(page: {
   counts(): Promise<{
     patients: number;
     studies: number;

@@ -22,6 +22,7 @@ export function cStore(ingest: Ingest, nodeDuplicates: () => 'refuse' | 'replace
       dataSet,
       ...(peer.defaultCharset === undefined ? {} : { defaultCharset: peer.defaultCharset }),
       duplicates: peer.duplicates ?? nodeDuplicates(),
+      ...(peer.forwardTo === undefined ? {} : { forwardTo: peer.forwardTo }),
       associationId: association.id,
       remoteName: peer.name,
     });

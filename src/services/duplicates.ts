@@ -1,3 +1,4 @@
+import type { NewJob } from '../catalog/jobs';
 import type { Arrival, Catalog, InstanceLocation } from '../catalog/types';
 import { CanonicalDigest } from '../dicom/canonical';
 import { transferSyntax } from '../dicom/uids';
@@ -57,15 +58,20 @@ export class Duplicates {
   }
 
   /**
-   * `arrival` is sealed and synced in `instances/`, without a row.
+   * `arrival` is sealed and synced in `instances/`, without a row; `jobs` come with it where it takes the other one's place.
    * @throws IsocenterError `EXCHANGE_UNFINISHED` when rows were written and a file could not follow; after anything else but
    * `CATALOG_UNKNOWN` the catalog has nothing of the arrival.
    */
-  async settle(arrival: Arrival, current: InstanceLocation, policy: DuplicatePolicy): Promise<Settled> {
+  async settle(
+    arrival: Arrival,
+    current: InstanceLocation,
+    policy: DuplicatePolicy,
+    jobs?: readonly NewJob[],
+  ): Promise<Settled> {
     // Success for a resend promises that the copy held is whole: look at it, not at its row.
     const damage = await this.damageOf(current, arrival);
     if (damage !== undefined) {
-      return this.exchangeWhile(current, () => this.mend(arrival, current, damage));
+      return this.exchangeWhile(current, () => this.mend(arrival, current, damage, jobs));
     }
     // Two versions may well be alike, with another one between them.
     if (policy === 'decided') return { kind: 'replace', arrivalId: current.arrivalId };
@@ -80,7 +86,7 @@ export class Duplicates {
       });
       return { kind: 'replace', arrivalId: current.arrivalId };
     }
-    if (policy === 'precedes') return this.exchangeWhile(current, () => this.precede(arrival, current));
+    if (policy === 'precedes') return this.exchangeWhile(current, () => this.precede(arrival, current, jobs));
     await this.refuse(arrival, current);
     return { kind: 'refused' };
   }
@@ -156,7 +162,12 @@ export class Duplicates {
     this.alertRefused(arrival);
   }
 
-  private async mend(arrival: Arrival, current: InstanceLocation, detail: string): Promise<void> {
+  private async mend(
+    arrival: Arrival,
+    current: InstanceLocation,
+    detail: string,
+    jobs: readonly NewJob[] | undefined,
+  ): Promise<void> {
     await this.catalog.markDamaged(current.arrivalId, detail);
     const present = await this.store.exists(current.arrivalId);
     await this.exchanger.exchange({
@@ -166,6 +177,7 @@ export class Duplicates {
         ? { ...unreadableEntry(current.arrivalId, 'damaged', detail), conflictsWith: arrival.arrivalId }
         : undefined,
       release: undefined,
+      jobs,
       reason: `the copy held was damaged: ${detail}`,
     });
     this.events.emit('alert', {
@@ -176,13 +188,18 @@ export class Duplicates {
   }
 
   /** What `refuse` would have done to the held one, had it come second as its seal says. */
-  private async precede(arrival: Arrival, current: InstanceLocation): Promise<void> {
+  private async precede(
+    arrival: Arrival,
+    current: InstanceLocation,
+    jobs: readonly NewJob[] | undefined,
+  ): Promise<void> {
     const held = await readArrival(this.store, current.arrivalId, this.rules);
     await this.exchanger.exchange({
       leaves: current.arrivalId,
       comes: arrival,
       quarantined: quarantineEntry(held, 'duplicate', REFUSED, arrival.arrivalId),
       release: undefined,
+      jobs,
       reason: 'it was sealed before the other one under its SOP Instance UID',
     });
     this.alertRefused(held);

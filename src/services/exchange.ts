@@ -1,3 +1,4 @@
+import type { NewJob } from '../catalog/jobs';
 import type { Arrival, Catalog, QuarantineEntry } from '../catalog/types';
 import { errorCode, errorMessage, IsocenterError } from '../errors';
 import type { Store } from '../store/types';
@@ -30,6 +31,8 @@ export interface ExchangeRequest {
   /** Where `comes` is released from quarantine: what the list says of it, unless an earlier exchange took it off. */
   readonly release: { readonly listed: QuarantineEntry | undefined } | undefined;
   readonly reason: string;
+  /** Jobs that come with `comes`. */
+  readonly jobs?: readonly NewJob[] | undefined;
 }
 
 /**
@@ -66,7 +69,7 @@ export class Exchanger {
    * file could not follow. After anything else but `CATALOG_UNKNOWN` nothing was changed.
    */
   async exchange(request: ExchangeRequest): Promise<void> {
-    const { leaves, comes, quarantined, release } = request;
+    const { leaves, comes, quarantined, release, jobs } = request;
     const known = new Map<string, Arrival>([[comes.arrivalId, comes]]);
     // Before the decision: what can't be read now must not leave a decision behind.
     let { replay, unreadable } = await this.readPatient(leaves, known);
@@ -79,6 +82,7 @@ export class Exchanger {
           ...(unreadable.length === 0 ? {} : { unreadable }),
           ...(quarantined === undefined ? {} : { quarantineAdd: quarantined }),
           ...(release === undefined ? {} : { quarantineRemove: comes.arrivalId }),
+          ...(jobs === undefined ? {} : { jobs }),
         });
         if (done === 'done') break;
         if (attempt === ATTEMPTS) throw busy();

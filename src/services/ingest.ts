@@ -1,4 +1,5 @@
-import type { Arrival, Catalog } from '../catalog/types';
+import { forwardJob } from '../catalog/jobs';
+import type { Arrival, Catalog, RecordOptions } from '../catalog/types';
 import type { AttributeTable } from '../dicom/attributes';
 import { GroupTwoStripper } from '../dicom/group-two';
 import { HeaderReader } from '../dicom/header';
@@ -33,6 +34,8 @@ export interface Candidate {
   /** Assumed where the data set has no (0008,0005); catalog only. */
   readonly defaultCharset?: string;
   readonly duplicates: 'refuse' | 'replace';
+  /** Remotes that get it, unless it is held already. */
+  readonly forwardTo?: readonly string[];
   /** For log lines and events. */
   readonly associationId: string;
   readonly remoteName: string;
@@ -183,11 +186,17 @@ export class Ingest {
     writer: ArrivalWriter,
     candidate: Candidate,
   ): Promise<Taken['outcome']> {
+    const forwards = forwardsOf(arrival, candidate);
     this.recording++;
     try {
-      let result = await this.parts.catalog.record(arrival);
+      let result = await this.parts.catalog.record(arrival, forwards);
       while (result.kind === 'exists') {
-        const settled = await this.parts.duplicates.settle(arrival, result.current, candidate.duplicates);
+        const settled = await this.parts.duplicates.settle(
+          arrival,
+          result.current,
+          candidate.duplicates,
+          forwards.jobs,
+        );
         if (settled.kind === 'same') {
           await writer.revoke();
           return 'duplicate';
@@ -198,10 +207,10 @@ export class Ingest {
         }
         if (settled.kind === 'exchanged') return 'replaced';
         if (settled.kind === 'again') {
-          result = await this.parts.catalog.record(arrival);
+          result = await this.parts.catalog.record(arrival, forwards);
           continue;
         }
-        result = await this.parts.catalog.record(arrival, { replaces: settled.arrivalId });
+        result = await this.parts.catalog.record(arrival, { ...forwards, replaces: settled.arrivalId });
         if (result.kind === 'recorded') return 'replaced';
       }
       return 'stored';
@@ -256,6 +265,12 @@ export class Ingest {
     else this.parts.log('error', 'an instance could not be stored', { error: errorMessage(error) });
     return new DimseError(0xa700, 'Storage failed; see the log of the node', { cause: error });
   }
+}
+
+/** Jobs that are written with the row: what is answered Success is on its way. */
+function forwardsOf({ header }: Arrival, { forwardTo }: Candidate): Pick<RecordOptions, 'jobs'> {
+  if (forwardTo === undefined || forwardTo.length === 0) return {};
+  return { jobs: forwardTo.map((destination) => forwardJob(destination, header.SOPInstanceUID)) };
 }
 
 /** Whether an instance has no row for certain: what `record` says, and what `settle` throws before its catalog has the change. */

@@ -1,3 +1,4 @@
+import { forwardJob, type NewJob } from '../catalog/jobs';
 import type { Arrival, Catalog, InstanceLocation, QuarantineEntry, QuarantineReason } from '../catalog/types';
 import { errorCode, errorMessage, type DimseError } from '../errors';
 import type { NodeEventBus } from '../events';
@@ -40,6 +41,8 @@ export interface RecoveryParts {
   readonly log: LogFn;
   /** The node's `duplicates`: recovery applies the rule of ingest. */
   readonly policy: () => 'refuse' | 'replace';
+  /** Remotes that get what a title stores: for files that were never answered, what was answered has its jobs. */
+  readonly forwardTo?: (sourceAETitle: string) => readonly string[] | undefined;
   /** Segments that this process opened itself. */
   readonly isOwn: (segment: number) => boolean;
   /** Asked after each file: the node is to stop, what is left waits for the next start. */
@@ -69,6 +72,8 @@ export class Recovery {
   private readonly displaced = new Set<string>();
   /** Segments of this walk: elsewhere every file has long had its row. */
   private readonly walked = new Set<number>();
+  /** Segments that a process was writing when it ended: in others, of a new or a restored catalog, all was forwarded long ago. */
+  private interrupted: ReadonlySet<number> = new Set();
 
   constructor(parts: RecoveryParts) {
     this.parts = parts;
@@ -94,11 +99,15 @@ export class Recovery {
         });
       }
     }
-    const settled = new Set(
-      (await catalog.segments()).filter((mark) => mark.settled).map((mark) => mark.segment),
+    const marks = await catalog.segments();
+    const settled = new Set(marks.filter((mark) => mark.settled).map((mark) => mark.segment));
+    const known = marks.map(({ segment }) => segment).filter((segment) => !this.parts.isOwn(segment));
+    // The one that was opened last may not have been written down yet.
+    this.interrupted = new Set(
+      known.length === 0 ? [] : [...known, known.reduce((a, b) => Math.max(a, b)) + 1],
     );
     const folders = await store.segments();
-    const unsettled = [...new Set([...folders, ...(await catalog.segments()).map((mark) => mark.segment)])]
+    const unsettled = [...new Set([...folders, ...marks.map((mark) => mark.segment)])]
       .filter((segment) => !settled.has(segment) && !this.parts.isOwn(segment))
       .sort((a, b) => a - b);
     await this.reconcileQuarantine();
@@ -192,11 +201,13 @@ export class Recovery {
   /** Ingest's rule for duplicates, except that a replacement which was decided on once is not decided again. */
   private async record(arrival: Arrival, file: SealedFile): Promise<void> {
     const { catalog, duplicates, store } = this.parts;
-    let result = await catalog.record(arrival);
+    const jobs = this.forwards(arrival);
+    const forwards = jobs.length === 0 ? {} : { jobs };
+    let result = await catalog.record(arrival, forwards);
     while (result.kind === 'exists') {
       const { current } = result;
       const rule = await this.ruleFor(file, current);
-      const settled = await duplicates.settle(arrival, current, rule);
+      const settled = await duplicates.settle(arrival, current, rule, jobs);
       if (settled.kind === 'same') {
         await store.remove(arrival.arrivalId);
         this.report.removed++;
@@ -212,9 +223,18 @@ export class Recovery {
         if (rule === 'precedes') this.report.quarantined++;
         break;
       }
-      result = await catalog.record(arrival, settled.kind === 'again' ? {} : { replaces: settled.arrivalId });
+      result = await catalog.record(
+        arrival,
+        settled.kind === 'again' ? forwards : { ...forwards, replaces: settled.arrivalId },
+      );
     }
     this.report.adopted++;
+  }
+
+  private forwards({ segment, sourceAETitle, header }: Arrival): NewJob[] {
+    if (!this.interrupted.has(segment)) return [];
+    const destinations = this.parts.forwardTo?.(sourceAETitle) ?? [];
+    return destinations.map((destination) => forwardJob(destination, header.SOPInstanceUID));
   }
 
   private async ruleFor(file: SealedFile, current: InstanceLocation): Promise<DuplicatePolicy> {
@@ -269,6 +289,7 @@ export class Recovery {
         },
         ...(defaultCharset === undefined ? {} : { defaultCharset }),
         duplicates: policy(),
+        forwardTo: this.forwards(arrival).map(({ destination }) => destination),
         associationId: 'recovery',
         remoteName: 'recovery',
       });

@@ -82,7 +82,12 @@ export class DirectCatalog implements Catalog {
   addQuarantine = (entry: Omit<QuarantineEntry, 'count'>, options: { readonly kept?: boolean } = {}) =>
     this.run<boolean>({ kind: 'addQuarantine', entry, kept: options.kept === true });
   removeQuarantine = (arrivalId: string): Promise<void> => this.run({ kind: 'removeQuarantine', arrivalId });
-  exchange = (change: Exchange) => this.run<'done' | 'stale'>({ kind: 'exchange', change });
+  exchange = async (change: Exchange) => {
+    const jobs = writtenJobs(change.jobs ?? []);
+    const outcome = await this.run<'done' | 'stale'>({ kind: 'exchange', change, jobs });
+    if (outcome === 'done') this.jobs.announce(jobs);
+    return outcome;
+  };
 
   get backfill(): BackfillState | undefined {
     return this.opened?.writer.backfill();

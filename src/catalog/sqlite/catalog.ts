@@ -149,8 +149,11 @@ export class SqliteCatalog implements Catalog {
     return this.write({ kind: 'removeQuarantine', arrivalId });
   }
 
-  exchange(change: Exchange): Promise<'done' | 'stale'> {
-    return this.write({ kind: 'exchange', change });
+  async exchange(change: Exchange): Promise<'done' | 'stale'> {
+    const jobs = writtenJobs(change.jobs ?? []);
+    const outcome = await this.write<'done' | 'stale'>({ kind: 'exchange', change, jobs });
+    if (outcome === 'done') this.jobs.announce(jobs);
+    return outcome;
   }
 
   get carriedOver(): CarriedOver | undefined {
@@ -191,9 +194,6 @@ export class SqliteCatalog implements Catalog {
     return this.read('query', { query, page });
   }
 
-  find(filter: FindFilter, page: PageRequest): Promise<FindPage> {
-    return this.read('find', { filter, page });
-  }
   retrieve(selection: Selection, page: RetrieveRequest['page']): Promise<LocationPage> {
     return this.read('retrieve', { selection, page });
   }
@@ -207,6 +207,9 @@ export class SqliteCatalog implements Catalog {
     return this.read('conflicts', page);
   }
 
+  find(filter: FindFilter, page: PageRequest): Promise<FindPage> {
+    return this.read('find', { filter, page });
+  }
   counts(): Promise<Counts> {
     return this.read('counts');
   }

@@ -39,7 +39,7 @@ export type WriteJob =
       readonly kept?: boolean;
     }
   | { readonly kind: 'removeQuarantine'; readonly arrivalId: string }
-  | { readonly kind: 'exchange'; readonly change: Exchange }
+  | { readonly kind: 'exchange'; readonly change: Exchange; readonly jobs?: readonly WrittenJob[] }
   | { readonly kind: 'fill'; readonly step: BackfillStep };
 
 export type JobResult = { readonly value: unknown } | { readonly error: WireError };
@@ -203,7 +203,7 @@ export class Writer {
       case 'addQuarantine':
         return this.quarantine.add(job.entry, job.kept === true);
       case 'exchange':
-        return this.exchanger.run(job.change);
+        return this.exchange(job.change, job.jobs ?? []);
       case 'fill':
         return this.backfiller.run(job.step);
       case 'removeQuarantine':
@@ -239,6 +239,12 @@ export class Writer {
     setSynchronous(this.database, mode);
     this.mode = mode;
   }
+  private exchange(change: Exchange, jobs: readonly WrittenJob[]): 'done' | 'stale' {
+    const outcome = this.exchanger.run(change);
+    if (outcome === 'done') this.jobs.add(jobs);
+    return outcome;
+  }
+
 
   /** @returns what went wrong while rolling back. */
   private rollback(): unknown {

@@ -1,0 +1,38 @@
+import { destinationOf, type Config, type Destination } from './config/config';
+import { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME } from './dicom/uids';
+import type { Proposal } from './net/negotiation';
+import { connect } from './net/requestor';
+import type { Association } from './net/types';
+
+/** Milliseconds to wait for A-RELEASE-RP, and for an A-ABORT to get out. */
+const RELEASE = 5000;
+const ABORT_GRACE = 500;
+
+/** A remote that this node can call, under its own name and limits. */
+export interface Outbound {
+  readonly destination: Destination;
+  /** @throws IsocenterError with the peer's or the network's reason. */
+  connect(proposal: Proposal, signal?: AbortSignal): Promise<Association>;
+}
+
+/** The remote of that name; undefined where there is none, or where it has not one title, one host and a port. */
+export function outbound(config: Config, name: string): Outbound | undefined {
+  const remote = config.remotes.find((one) => one.name === name);
+  const destination = remote && destinationOf(remote);
+  if (destination === undefined || 'missing' in destination) return undefined;
+  return {
+    destination,
+    connect: (proposal, signal) =>
+      connect({
+        ...proposal,
+        host: destination.host,
+        port: destination.port,
+        callingAETitle: config.aeTitles[0],
+        calledAETitle: destination.aeTitle,
+        implementation: { classUID: IMPLEMENTATION_CLASS_UID, versionName: IMPLEMENTATION_VERSION_NAME },
+        maximumLength: config.limits.pduLength,
+        timeouts: { ...config.timeouts, release: RELEASE, abortGrace: ABORT_GRACE },
+        ...(signal && { signal }),
+      }),
+  };
+}
