@@ -12,15 +12,12 @@ const INDEXES = [
   'patients_PatientName_phonetic',
 ] as const;
 
-/** Up to so many exact names are looked for one by one; more are read between the first and the last of them. */
-const MOST_SINGLE = 50;
-
 /**
  * Access by PatientName (CS-07). Keys without `=` run through the index of each group, leaving out what a group before has found; one
  * with `=` takes the index of a group that it has. Undefined where keys of both kinds are mixed.
  */
 export function nameAccess(condition: SqlCondition, matchers: Matchers): Access | undefined {
-  const { column, match, term } = condition;
+  const { column, match } = condition;
   const { names } = column;
   const keys = keysOf(match);
   const [first, another] = keys;
@@ -30,7 +27,10 @@ export function nameAccess(condition: SqlCondition, matchers: Matchers): Access 
   if (keys.every(({ grouped }) => !grouped)) {
     const patterns = keys.flatMap(({ groups: [pattern] }) => pattern ?? []);
     const found = (text: string): Term =>
-      matchers.term((group) => patterns.some((pattern) => pattern.matches(String(group ?? ''))), [text]);
+      matchers.term(
+        () => (group) => patterns.some((pattern) => pattern.matches(String(group ?? ''))),
+        [text],
+      );
     const segments = names.flatMap((text, group) => {
       const before = names.slice(0, group).map((one) => not(found(one)));
       const [only, second] = patterns;
@@ -46,7 +46,9 @@ export function nameAccess(condition: SqlCondition, matchers: Matchers): Access 
   const pattern = groups[group];
   const text = names[group];
   if (pattern === undefined || text === undefined) return undefined;
-  const segments = groupSegments(condition, text, group, [pattern], patternTerm(text, pattern), [term]);
+  const segments = groupSegments(condition, text, group, [pattern], patternTerm(text, pattern), [
+    condition.term,
+  ]);
   return together(condition, [...segments, ...rest], open(segments));
 }
 
@@ -71,7 +73,7 @@ function groupSegments(
 ): Segment[] {
   const index = { index: INDEXES[group] ?? '', partial: group === 0 ? [] : [`${text} IS NOT NULL`] };
   const exact = new Set(patterns.flatMap((pattern) => pattern.exact ?? []));
-  if (patterns.length <= MOST_SINGLE && patterns.every((pattern) => pattern.exact !== undefined))
+  if (patterns.every((pattern) => pattern.exact !== undefined))
     return [...exact].map((name) => segment(condition, index, { equal: [text], values: [name], terms }));
   const single: Term = { text: `instr(${text}, '\\') = 0`, parameters: [] };
   return [segment(condition, index, { range: hull(text, patterns), terms: [own, single, ...terms] })];

@@ -35,8 +35,17 @@ export function sqlCondition(
     throw unusable(keyword, why);
   });
   if (asked === undefined) return undefined;
-  const call = matchers.term(compileMatch(column.vr, asked), operands(layout, column, asked));
-  return { column, match: asked, term: termOf(column, asked, call), call };
+  const call = matchers.term(() => compileMatch(column.vr, asked), operands(layout, column, asked));
+  let term: Term | undefined;
+  return {
+    column,
+    match: asked,
+    // Often an index stands for it, and a list may be long.
+    get term() {
+      return (term ??= termOf(column, asked, call));
+    },
+    call,
+  };
 }
 
 function operands(layout: Layout, column: Column, match: Match): readonly string[] {

@@ -12,9 +12,13 @@ export interface Term {
 export class Matchers {
   private readonly list: Matcher[] = [];
 
-  /** @param operands SQL for the matcher's columns. */
-  term(matcher: Matcher, operands: readonly string[]): Term {
-    this.list.push(matcher);
+  /**
+   * @param make called when the first row is there to be matched: an index often leaves nothing to do.
+   * @param operands SQL for the matcher's columns.
+   */
+  term(make: () => Matcher, operands: readonly string[]): Term {
+    let matcher: Matcher | undefined;
+    this.list.push((...columns) => (matcher ??= make())(...columns));
     return { text: `matches(?, ${operands.join(', ')})`, parameters: [this.list.length - 1] };
   }
 

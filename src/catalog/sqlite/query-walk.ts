@@ -10,7 +10,7 @@ export type Row = readonly [id: number, key: string | null, ...columns: unknown[
 export const END = Buffer.alloc(0);
 
 /** Rows that one statement looks at, however quick it was so far. */
-const MOST_LOOKED_AT = 16_384;
+const MOST_LOOKED_AT = 8_192;
 
 /** Rows that one statement answers. */
 const MOST_ROWS = 500;

@@ -46,8 +46,8 @@ export const READER_CACHE = 8 * 1024;
 /** Largest page: its rows are held whole, here and on their way. */
 const LARGEST_PAGE = 10_000;
 
-/** What takes well below a millisecond, even where a sequence has to be read. */
-const FIRST_WINDOW = 256;
+/** Little enough even where each row has a long sequence to be read, or dozens of patterns to be tried. */
+const FIRST_WINDOW = 64;
 
 /** Prepared texts: a query takes some for each table on its way, alike for all queries with the same keys. */
 const MOST_STATEMENTS = 256;

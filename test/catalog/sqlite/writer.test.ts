@@ -1,6 +1,7 @@
 import Database from 'better-sqlite3';
 import { openConnection, requireVersion } from '../../../src/catalog/sqlite/connection';
-import { Writer, type BatchReply, type WriteJob } from '../../../src/catalog/sqlite/writer';
+import type { Writer } from '../../../src/catalog/sqlite/writer';
+import { type BatchReply, type WriteJob } from '../../../src/catalog/sqlite/writer';
 import { arrival, arrivalId, quarantineEntry, wrongCounters, type Sketch } from '../arrivals';
 import { Direct, valueOf } from './direct';
 
