@@ -30,6 +30,7 @@ export const LOG_FIELDS = [
   'StudyInstanceUID',
   'SeriesInstanceUID',
   'TransferSyntaxUID',
+  'TransactionUID',
   'arrivalId',
   'segment',
   'sha256',

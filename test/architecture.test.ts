@@ -45,6 +45,7 @@ const THIRD_PARTIES: Readonly<Record<string, readonly string[]>> = {
 /** What services may see of catalog and store: their words, and what matching means, which both sides have to agree on. */
 const CONTRACTS: ReadonlySet<string> = new Set([
   'catalog/types.ts',
+  'catalog/commitments.ts',
   'catalog/jobs.ts',
   'catalog/query-types.ts',
   'catalog/match.ts',

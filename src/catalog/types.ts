@@ -1,4 +1,5 @@
 import type { AttributeValue, InstanceHeader } from '../dicom/types';
+import type { CommitmentStore } from './commitments';
 import type { JobQueue, NewJob } from './jobs';
 import type { EntityQuery, LocationPage, QueryPage, Selection, SurveyPage } from './query-types';
 
@@ -108,9 +109,9 @@ export interface Exchange {
   readonly unreadable?: readonly string[];
   readonly quarantineAdd?: Omit<QuarantineEntry, 'count'>;
   readonly quarantineRemove?: string;
-}
   /** Added with it. */
   readonly jobs?: readonly NewJob[];
+}
 
 /** How far the values of attributes are that are kept since later than the first arrivals: they come from the files, in arrival order. */
 export interface BackfillState {
@@ -172,6 +173,8 @@ export interface Catalog {
   record(arrival: Arrival, options?: RecordOptions): Promise<RecordOutcome>;
   /** What is to be done later, for other nodes. */
   readonly jobs: JobQueue;
+  /** What peers want to be told of what they sent. */
+  readonly commitments: CommitmentStore;
   /** What `open` took over from a catalog that was set aside (`reindex`); `problem`: why some of its jobs, or all, could not be read. */
   readonly carriedOver: { readonly rows: number; readonly problem: string | undefined } | undefined;
 
@@ -207,11 +210,11 @@ export interface Catalog {
     selection: Selection,
     page: { readonly limit: number; readonly after?: string; readonly until?: string },
   ): Promise<LocationPage>;
+  find(filter: FindFilter, page: { readonly limit: number; readonly after?: string }): Promise<FindPage>;
+  conflicts(page: {
     readonly limit: number;
     readonly after?: string;
   }): Promise<{ rows: Conflict[]; next: string | undefined }>;
-  find(filter: FindFilter, page: { readonly limit: number; readonly after?: string }): Promise<FindPage>;
-  conflicts(page: {
   counts(): Promise<{
     patients: number;
     studies: number;

@@ -34,6 +34,8 @@ const CODES = [
   ['SOPClassNotSupported', 0x0122, 'failure', 'SOP class not supported'],
   ['NoSuchActionType', 0x0123, 'failure', 'No such action type'],
   ['NotAuthorized', 0x0124, 'failure', 'Not authorized'],
+  // PS3.3 C.14.1.1; of storage commitment only.
+  ['DuplicateTransactionUID', 0x0131, 'failure', 'Duplicate Transaction UID'],
   ['DuplicateInvocation', 0x0210, 'failure', 'Duplicate invocation'],
   ['UnrecognizedOperation', 0x0211, 'failure', 'Unrecognized operation'],
   ['MistypedArgument', 0x0212, 'failure', 'Mistyped argument'],

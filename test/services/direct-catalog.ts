@@ -1,3 +1,4 @@
+import { SqliteCommitments } from '../../src/catalog/sqlite/commitments';
 import { fromWire, rolledBack } from '../../src/catalog/sqlite/failure';
 import { openConnection } from '../../src/catalog/sqlite/connection';
 import { SqliteJobs, writtenJobs } from '../../src/catalog/sqlite/jobs';
@@ -59,6 +60,10 @@ export class DirectCatalog implements Catalog {
     list: async (request) => this.parts.reader.jobs(request),
     counts: async () => this.parts.reader.jobCounts(),
   });
+  readonly commitments = new SqliteCommitments({
+    write: (change) => this.run({ kind: 'commitments', change }),
+    announce: (jobs) => this.jobs.announce(jobs),
+  });
 
   get carriedOver() {
     return this.opened?.writer.carried;
@@ -107,13 +112,13 @@ export class DirectCatalog implements Catalog {
   arrivals = async (segment: number) => new Set(this.parts.reader.arrivals(segment));
   locate = async (uid: string) => this.parts.reader.locate(uid);
   query = async (query: EntityQuery, page: Page) => this.parts.reader.query({ query, page });
+  retrieve: Catalog['retrieve'] = async (selection, page) => this.parts.reader.retrieve({ selection, page });
+  survey: Catalog['survey'] = async (selection, page) => this.parts.reader.survey({ selection, page });
   find = async (filter: FindFilter, page: Page) => this.parts.reader.find({ filter, page });
   conflicts = async (page: Page) => this.parts.reader.conflicts(page);
   counts = async () => this.parts.reader.counts();
   quarantined = async (page: Page) => this.parts.reader.quarantined(page);
   quarantineEntry = async (arrivalId: string) => this.parts.reader.quarantineEntry(arrivalId);
-  retrieve: Catalog['retrieve'] = async (selection, page) => this.parts.reader.retrieve({ selection, page });
-  survey: Catalog['survey'] = async (selection, page) => this.parts.reader.survey({ selection, page });
   arrivalsOfPatient = async (arrivalId: string) => this.parts.reader.arrivalsOfPatient(arrivalId);
 
   async *dump(): AsyncGenerator<string> {

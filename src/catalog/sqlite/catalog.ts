@@ -17,6 +17,7 @@ import type {
   SegmentMark,
   StoredArrival,
 } from '../types';
+import { SqliteCommitments } from './commitments';
 import type { DumpPage } from './dump';
 import { corrupt, isCorrupt, rolledBack } from './failure';
 import { SqliteJobs, writtenJobs } from './jobs';
@@ -55,6 +56,10 @@ export class SqliteCatalog implements Catalog {
     write: (change) => this.write({ kind: 'jobs', change }),
     list: (request) => this.read('jobs', request),
     counts: () => this.read('jobCounts'),
+  });
+  readonly commitments = new SqliteCommitments({
+    write: (change) => this.write({ kind: 'commitments', change }),
+    announce: (jobs) => this.jobs.announce(jobs),
   });
 
   constructor(options: SqliteCatalogOptions) {
@@ -202,14 +207,14 @@ export class SqliteCatalog implements Catalog {
     return this.read('survey', { selection, page });
   }
 
+  find(filter: FindFilter, page: PageRequest): Promise<FindPage> {
+    return this.read('find', { filter, page });
+  }
 
   conflicts(page: PageRequest): Promise<{ rows: Conflict[]; next: string | undefined }> {
     return this.read('conflicts', page);
   }
 
-  find(filter: FindFilter, page: PageRequest): Promise<FindPage> {
-    return this.read('find', { filter, page });
-  }
   counts(): Promise<Counts> {
     return this.read('counts');
   }

@@ -13,8 +13,8 @@ export interface CarriedOver {
 /** In KiB. */
 const CACHE = 2 * 1024;
 
-/** Tables whose rows move to a new catalog: each has an `id`. */
-const CARRIED = ['jobs'] as const;
+/** Tables whose rows move to a new catalog, what others refer to first: each has an `id`. */
+const CARRIED = ['jobs', 'commitments'] as const;
 
 /**
  * Takes over what the catalog that was set aside held, as far as it can be read, in one transaction. Nothing has worked on the new one before.

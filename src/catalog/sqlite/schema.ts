@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3';
 import { closeSync, existsSync, fsyncSync, openSync, rmSync } from 'node:fs';
 import { EXIT, IsocenterError } from '../../errors';
+import { createCommitments } from './commitments-rows';
 import { corrupt } from './failure';
 import { createJobs } from './jobs-rows';
 import { createKeptAttributes, keepAttributes } from './kept-attributes';
@@ -18,6 +19,7 @@ export const MIGRATIONS: readonly Migration[] = [
   createKeptAttributes,
   createQueryIndexes,
   createJobs,
+  createCommitments,
 ];
 
 /**

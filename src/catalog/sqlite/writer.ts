@@ -8,6 +8,7 @@ import type {
   QuarantineEntry,
   RecordOutcome,
 } from '../types';
+import { CommitmentRows, type CommitmentChange } from './commitments-rows';
 import { BUSY_TIMEOUT, openConnection, setSynchronous } from './connection';
 import { Entities } from './entities';
 import { Exchanger } from './exchange';
@@ -31,6 +32,7 @@ export type WriteJob =
       readonly jobs?: readonly WrittenJob[];
     }
   | { readonly kind: 'jobs'; readonly change: JobChange }
+  | { readonly kind: 'commitments'; readonly change: CommitmentChange }
   | { readonly kind: 'openSegment' | 'settle'; readonly segment: number }
   | { readonly kind: 'markDamaged'; readonly arrivalId: string; readonly reason: string }
   | {
@@ -76,6 +78,7 @@ export class Writer {
   private readonly exchanger: Exchanger;
   private readonly backfiller: Backfiller;
   private readonly jobs: JobRows;
+  private readonly commitments: CommitmentRows;
   private readonly statements: Readonly<
     Record<'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'undo', Database.Statement<[]>>
   >;
@@ -105,6 +108,7 @@ export class Writer {
     this.exchanger = new Exchanger(database, this.ledger, this.entities, this.quarantine);
     this.backfiller = new Backfiller(database, layout, this.ledger);
     this.jobs = new JobRows(database);
+    this.commitments = new CommitmentRows(database, this.jobs);
     this.statements = {
       begin: database.prepare('BEGIN IMMEDIATE'),
       commit: database.prepare('COMMIT'),
@@ -200,6 +204,8 @@ export class Writer {
         return this.record(job.arrival, job.replaces, job.jobs);
       case 'jobs':
         return this.jobs.run(job.change);
+      case 'commitments':
+        return this.commitments.run(job.change);
       case 'addQuarantine':
         return this.quarantine.add(job.entry, job.kept === true);
       case 'exchange':
@@ -233,18 +239,18 @@ export class Writer {
     return outcome;
   }
 
-  /** Only outside of a transaction, where SQLite takes it. */
-  private setMode(mode: 'NORMAL' | 'FULL'): void {
-    if (this.mode === mode) return;
-    setSynchronous(this.database, mode);
-    this.mode = mode;
-  }
   private exchange(change: Exchange, jobs: readonly WrittenJob[]): 'done' | 'stale' {
     const outcome = this.exchanger.run(change);
     if (outcome === 'done') this.jobs.add(jobs);
     return outcome;
   }
 
+  /** Only outside of a transaction, where SQLite takes it. */
+  private setMode(mode: 'NORMAL' | 'FULL'): void {
+    if (this.mode === mode) return;
+    setSynchronous(this.database, mode);
+    this.mode = mode;
+  }
 
   /** @returns what went wrong while rolling back. */
   private rollback(): unknown {
@@ -278,6 +284,7 @@ export class Writer {
 /** What the files can tell again, or what may be forgotten. */
 function isTold(job: WriteJob): boolean {
   if (job.kind === 'record') return job.jobs === undefined;
+  if (job.kind === 'commitments') return job.change.do !== 'add';
   return job.kind === 'fill' || (job.kind === 'jobs' && isForgettable(job.change));
 }
 
