@@ -2,11 +2,11 @@ import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import type { NodeApi, Shown, Status } from './admin/api';
+import type { NodeApi, Shown, ShownJob, Status } from './admin/api';
 import { acquireLock, type Lock } from './catalog/sqlite/lock';
 import { setCatalogAside } from './catalog/sqlite/set-aside';
 import { SqliteCatalog } from './catalog/sqlite/catalog';
-import type { JobQueue } from './catalog/jobs';
+import type { Job, JobQueue } from './catalog/jobs';
 import type { Catalog } from './catalog/types';
 import type { Config, RemoteConfig } from './config/config';
 import { attributesOf, type AttributeTable } from './dicom/attributes';
@@ -25,6 +25,7 @@ import type { JobHandler } from './services/jobs';
 import { storedInstance } from './services/outgoing-store';
 import { Quarantine } from './services/quarantine';
 import { Recovery, type RecoveryReport } from './services/recovery';
+import type { RetrieveParts } from './services/retrieve';
 import { compileTitle } from './security/titles';
 import { FilesystemStore } from './store/filesystem';
 import type { Store } from './store/types';
@@ -214,6 +215,12 @@ export class Archive {
     return this.catalog;
   }
 
+  /** What C-MOVE and C-GET read. */
+  get retrieval(): Pick<RetrieveParts, 'catalog' | 'instanceOf' | 'onDamaged'> {
+    const { catalog, store, onDamaged } = this;
+    return { catalog, instanceOf: (location) => storedInstance(store, location), onDamaged };
+  }
+
   /** What is to be done for other nodes; it waits until a runner works on it. */
   get jobs(): JobQueue {
     return this.catalog.jobs;
@@ -269,6 +276,12 @@ export class Archive {
         this.requireRecovered();
         return importPaths(this.importParts(), paths, signal);
       },
+      jobsList: async (filter, page) => {
+        const { rows, next } = await catalog.jobs.list(filter, page);
+        return { rows: rows.map(shownJob), next };
+      },
+      jobsRetry: (selection) => catalog.jobs.retry(selection, Date.now()),
+      jobsCancel: (selection) => catalog.jobs.cancel(selection),
     };
   }
 
@@ -350,6 +363,11 @@ function shownBackfill({ backfill }: Catalog): Status['backfill'] {
   if (backfill === undefined) return undefined;
   const { keywords, done, total, skipped } = backfill;
   return { attributes: keywords, done, total, skipped };
+function shownJob({ payload, ...job }: Job): ShownJob {
+  const uid = payload['SOPInstanceUID'];
+  return { ...job, SOPInstanceUID: typeof uid === 'string' ? uid : undefined };
+}
+
 }
 
 function assumedBy(config: Config): AssumedCharset {

@@ -1,3 +1,4 @@
+import type { Job, JobFilter, JobSelection } from '../catalog/jobs';
 import type {
   Conflict,
   EntityRow,
@@ -6,6 +7,7 @@ import type {
   InstanceLocation,
   QuarantineEntry,
 } from '../catalog/types';
+import type { Selection } from '../catalog/query-types';
 import type { ImportEvent } from '../services/import';
 
 export interface PageRequest {
@@ -54,6 +56,17 @@ export interface Status {
 /**
  * What commands ask of a node: over the control socket of a running one, or of the store itself when none runs.
  * Errors are `IsocenterError`s on both ways.
+/** A job without what is in it but the instance that it speaks of. */
+export interface ShownJob extends Omit<Job, 'payload'> {
+  readonly SOPInstanceUID: string | undefined;
+}
+
+/** What became of a selection of jobs; `left`: the numbers that are running or unknown. */
+export interface ChangedJobs {
+  readonly changed: number;
+  readonly left: readonly number[];
+}
+
  */
 export interface NodeApi {
   status(): Promise<Status>;
@@ -68,3 +81,6 @@ export interface NodeApi {
   /** Takes files and folders of the node's machine, by absolute path; one event a file. */
   importPaths(paths: readonly string[], signal: AbortSignal): AsyncIterable<ImportEvent>;
 }
+  jobsList(filter: JobFilter, page: PageRequest): Promise<Page<ShownJob>>;
+  jobsRetry(selection: JobSelection): Promise<ChangedJobs>;
+  jobsCancel(selection: JobSelection): Promise<ChangedJobs>;

@@ -46,6 +46,9 @@ export class ControlClient implements NodeApi {
   quarantineDiscard: NodeApi['quarantineDiscard'] = (arrivalId, reason) =>
     this.call('quarantine-discard', { arrivalId, reason });
 
+  jobsList: NodeApi['jobsList'] = (filter, page) => this.call('jobs-list', { filter, ...page });
+  jobsRetry: NodeApi['jobsRetry'] = (selection) => this.call('jobs-retry', { ...selection });
+  jobsCancel: NodeApi['jobsCancel'] = (selection) => this.call('jobs-cancel', { ...selection });
   async *importPaths(paths: readonly string[], signal: AbortSignal): AsyncIterable<ImportEvent> {
     try {
       for await (const line of linesOf(await this.send('import', { paths }, signal))) {

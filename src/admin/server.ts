@@ -1,6 +1,8 @@
 import { chmod, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isAbsolute } from 'node:path';
+import type { Selection } from '../catalog/query-types';
+import { JOB_STATES, type JobFilter, type JobSelection, type JobState } from '../catalog/jobs';
 import type { FindFilter, Level } from '../catalog/types';
 import { EXIT, IsocenterError, errorCode, errorMessage } from '../errors';
 import type { LogFn } from '../log';
@@ -29,6 +31,9 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   'quarantine-discard': (api, params) =>
     api.quarantineDiscard(text(params, 'arrivalId'), text(params, 'reason')),
   import: (api, params, signal) => api.importPaths(paths(params), signal),
+  'jobs-list': (api, params) => api.jobsList(jobFilter(params), page(params)),
+  'jobs-retry': (api, params) => api.jobsRetry(jobSelection(params)),
+  'jobs-cancel': (api, params) => api.jobsCancel(jobSelection(params)),
 };
 
 /** Health as a probe asks for it: undefined = well, else why not. */
@@ -248,6 +253,48 @@ function filter(params: Record<string, unknown>): FindFilter {
 }
 
 const LEVELS: ReadonlySet<unknown> = new Set<Level>(['PATIENT', 'STUDY', 'SERIES', 'IMAGE']);
+/** Lists of UIDs, and a patient; one of them at least, or it would name everything. */
+function selection(params: Record<string, unknown>): Selection {
+  const value = params['selection'];
+  const given = isObject(value) ? Object.entries(value) : [];
+  const known = given.every(([key, one]) =>
+    SELECTION_TEXTS.has(key)
+      ? typeof one === 'string'
+      : SELECTION_LISTS.has(key) && Array.isArray(one) && one.every((uid) => typeof uid === 'string'),
+  );
+  if (known && given.some(([key]) => key !== 'IssuerOfPatientID'))
+    return Object.fromEntries(given);
+  throw parameter('"selection" names no patient, study, series or instance');
+}
+
+const SELECTION_TEXTS: ReadonlySet<string> = new Set<keyof Selection>(['PatientID', 'IssuerOfPatientID']);
+const SELECTION_LISTS: ReadonlySet<string> = new Set<keyof Selection>([
+  'StudyInstanceUID',
+  'SeriesInstanceUID',
+  'SOPInstanceUID',
+]);
+
+function jobFilter(params: Record<string, unknown>): JobFilter {
+  const value = params['filter'];
+  const { destination, state } = isObject(value) ? value : {};
+  if (destination !== undefined && typeof destination !== 'string')
+    throw parameter('"filter.destination" is no text');
+  if (state !== undefined && !STATES.has(state)) throw parameter('"filter.state" is none of the states');
+  return {
+    ...(destination === undefined ? {} : { destination }),
+    ...(state === undefined ? {} : { state: state as JobState }),
+  };
+}
+
+const STATES: ReadonlySet<unknown> = new Set(JOB_STATES);
+
+function jobSelection({ ids, destination }: Record<string, unknown>): JobSelection {
+  if (ids === undefined && typeof destination === 'string') return { destination };
+  if (destination === undefined && Array.isArray(ids) && ids.every((id) => Number.isSafeInteger(id)))
+    return { ids: ids as number[] };
+  throw parameter('either "ids", a list of numbers, or "destination", a text, is expected');
+}
+
 
 function parameter(message: string): IsocenterError {
   return new IsocenterError('PARAMETER', message, { exitCode: EXIT.usage });

@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, () => CommandModule>> = {
   find: () => require('./find') as CommandModule,
   show: () => require('./show') as CommandModule,
   quarantine: () => require('./quarantine') as CommandModule,
+  jobs: () => require('./jobs') as CommandModule,
   import: () => require('./import') as CommandModule,
   reindex: () => require('./reindex') as CommandModule,
   echo: () => require('./echo') as CommandModule,

@@ -32,6 +32,9 @@ function api(more: Partial<NodeApi> = {}): NodeApi {
     quarantineShow: unused,
     quarantineRelease: unused,
     quarantineDiscard: unused,
+    jobsList: unused,
+    jobsRetry: unused,
+    jobsCancel: unused,
     importPaths: unused,
     ...more,
   };
