@@ -262,6 +262,10 @@ export class Archive {
       find: (filter, page) => catalog.find(filter, page),
       conflicts: (page) => catalog.conflicts(page),
       show: (uid) => this.show(uid),
+      locate: async (selection, page) => {
+        const { rows, next } = await catalog.retrieve(selection, page);
+        return { rows: rows.map((row) => ({ ...row, path: this.store.pathOf(row.arrivalId) })), next };
+      },
       quarantineList: (page) => quarantine.list(page),
       quarantineShow: (arrivalId) => quarantine.show(arrivalId),
       quarantineRelease: async (arrivalId, reason) => {

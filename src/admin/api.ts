@@ -28,6 +28,9 @@ export interface Shown {
   readonly files: (InstanceLocation & { readonly path: string })[];
 }
 
+/** A stored instance, and the file that its bytes are in, on the node's machine. */
+export type Located = InstanceLocation & { readonly path: string };
+
 export interface Status {
   readonly version: string;
   readonly pid: number;
@@ -53,9 +56,6 @@ export interface Status {
     | undefined;
 }
 
-/**
- * What commands ask of a node: over the control socket of a running one, or of the store itself when none runs.
- * Errors are `IsocenterError`s on both ways.
 /** A job without what is in it but the instance that it speaks of. */
 export interface ShownJob extends Omit<Job, 'payload'> {
   readonly SOPInstanceUID: string | undefined;
@@ -67,6 +67,9 @@ export interface ChangedJobs {
   readonly left: readonly number[];
 }
 
+/**
+ * What commands ask of a node: over the control socket of a running one, or of the store itself when none runs.
+ * Errors are `IsocenterError`s on both ways.
  */
 export interface NodeApi {
   status(): Promise<Status>;
@@ -74,13 +77,15 @@ export interface NodeApi {
   conflicts(page: PageRequest): Promise<Page<Conflict>>;
   /** @throws IsocenterError `UID_UNKNOWN` */
   show(uid: string): Promise<Shown>;
+  /** Current instances that a selection names, series by series; a page may be empty and yet not the last. */
+  locate(selection: Selection, page: PageRequest): Promise<Page<Located>>;
   quarantineList(page: PageRequest): Promise<Page<QuarantineEntry>>;
   quarantineShow(arrivalId: string): Promise<QuarantineEntry & { readonly path: string }>;
   quarantineRelease(arrivalId: string, reason: string): Promise<void>;
   quarantineDiscard(arrivalId: string, reason: string): Promise<void>;
-  /** Takes files and folders of the node's machine, by absolute path; one event a file. */
-  importPaths(paths: readonly string[], signal: AbortSignal): AsyncIterable<ImportEvent>;
-}
   jobsList(filter: JobFilter, page: PageRequest): Promise<Page<ShownJob>>;
   jobsRetry(selection: JobSelection): Promise<ChangedJobs>;
   jobsCancel(selection: JobSelection): Promise<ChangedJobs>;
+  /** Takes files and folders of the node's machine, by absolute path; one event a file. */
+  importPaths(paths: readonly string[], signal: AbortSignal): AsyncIterable<ImportEvent>;
+}

@@ -39,16 +39,17 @@ export class ControlClient implements NodeApi {
   find: NodeApi['find'] = (filter: FindFilter, page: PageRequest) => this.call('find', { filter, ...page });
   conflicts: NodeApi['conflicts'] = (page) => this.call('conflicts', { ...page });
   show: NodeApi['show'] = (uid) => this.call('show', { uid });
+  locate: NodeApi['locate'] = (selection, page) => this.call('locate', { selection, ...page });
   quarantineList: NodeApi['quarantineList'] = (page) => this.call('quarantine-list', { ...page });
   quarantineShow: NodeApi['quarantineShow'] = (arrivalId) => this.call('quarantine-show', { arrivalId });
   quarantineRelease: NodeApi['quarantineRelease'] = (arrivalId, reason) =>
     this.call('quarantine-release', { arrivalId, reason });
   quarantineDiscard: NodeApi['quarantineDiscard'] = (arrivalId, reason) =>
     this.call('quarantine-discard', { arrivalId, reason });
-
   jobsList: NodeApi['jobsList'] = (filter, page) => this.call('jobs-list', { filter, ...page });
   jobsRetry: NodeApi['jobsRetry'] = (selection) => this.call('jobs-retry', { ...selection });
   jobsCancel: NodeApi['jobsCancel'] = (selection) => this.call('jobs-cancel', { ...selection });
+
   async *importPaths(paths: readonly string[], signal: AbortSignal): AsyncIterable<ImportEvent> {
     try {
       for await (const line of linesOf(await this.send('import', { paths }, signal))) {

@@ -24,16 +24,17 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   find: (api, params) => api.find(filter(params), page(params)),
   conflicts: (api, params) => api.conflicts(page(params)),
   show: (api, params) => api.show(text(params, 'uid')),
+  locate: (api, params) => api.locate(selection(params), page(params)),
   'quarantine-list': (api, params) => api.quarantineList(page(params)),
   'quarantine-show': (api, params) => api.quarantineShow(text(params, 'arrivalId')),
   'quarantine-release': (api, params) =>
     api.quarantineRelease(text(params, 'arrivalId'), text(params, 'reason')),
   'quarantine-discard': (api, params) =>
     api.quarantineDiscard(text(params, 'arrivalId'), text(params, 'reason')),
-  import: (api, params, signal) => api.importPaths(paths(params), signal),
   'jobs-list': (api, params) => api.jobsList(jobFilter(params), page(params)),
   'jobs-retry': (api, params) => api.jobsRetry(jobSelection(params)),
   'jobs-cancel': (api, params) => api.jobsCancel(jobSelection(params)),
+  import: (api, params, signal) => api.importPaths(paths(params), signal),
 };
 
 /** Health as a probe asks for it: undefined = well, else why not. */
@@ -252,7 +253,6 @@ function filter(params: Record<string, unknown>): FindFilter {
   throw parameter('"filter.keys" is no object of texts');
 }
 
-const LEVELS: ReadonlySet<unknown> = new Set<Level>(['PATIENT', 'STUDY', 'SERIES', 'IMAGE']);
 /** Lists of UIDs, and a patient; one of them at least, or it would name everything. */
 function selection(params: Record<string, unknown>): Selection {
   const value = params['selection'];
@@ -262,8 +262,7 @@ function selection(params: Record<string, unknown>): Selection {
       ? typeof one === 'string'
       : SELECTION_LISTS.has(key) && Array.isArray(one) && one.every((uid) => typeof uid === 'string'),
   );
-  if (known && given.some(([key]) => key !== 'IssuerOfPatientID'))
-    return Object.fromEntries(given);
+  if (known && given.some(([key]) => key !== 'IssuerOfPatientID')) return Object.fromEntries(given);
   throw parameter('"selection" names no patient, study, series or instance');
 }
 
@@ -295,6 +294,7 @@ function jobSelection({ ids, destination }: Record<string, unknown>): JobSelecti
   throw parameter('either "ids", a list of numbers, or "destination", a text, is expected');
 }
 
+const LEVELS: ReadonlySet<unknown> = new Set<Level>(['PATIENT', 'STUDY', 'SERIES', 'IMAGE']);
 
 function parameter(message: string): IsocenterError {
   return new IsocenterError('PARAMETER', message, { exitCode: EXIT.usage });

@@ -28,6 +28,7 @@ function api(more: Partial<NodeApi> = {}): NodeApi {
     find: unused,
     conflicts: unused,
     show: unused,
+    locate: unused,
     quarantineList: unused,
     quarantineShow: unused,
     quarantineRelease: unused,
