@@ -1,22 +1,13 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import fsp from 'node:fs/promises';
 import path from 'node:path';
+import { answering, startQrscp, type Archive } from '../support/archives';
 import { FIXTURE_NAMES, fixtures, part10, TS, UID_ROOT, type SentObject } from '../support/data-sets';
 import { isocenter, makeFolder, removeFolder, writeConfig } from '../support/node-process';
 import { describeInterop, freePort, must, run, startOrthanc } from '../support/tools';
 import type { OrthancPeer, RunResult } from '../support/tools';
 
 /** `isocenter query` asks archives and a worklist of other people's making. */
-
-/** Resolves when a program answers on its port, which it does some time after its start. */
-async function answering(title: string, port: number): Promise<void> {
-  const until = Date.now() + 10_000;
-  for (;;) {
-    const { code, output } = await run('echoscu', ['-aec', title, '127.0.0.1', String(port)]);
-    if (code === 0) return;
-    if (Date.now() > until) throw new Error(`${title} does not answer on port ${port}: ${output}`);
-  }
-}
 
 async function end(child: ChildProcess | undefined): Promise<void> {
   if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -43,7 +34,7 @@ describeInterop(['dcmtk'], 'dcmqrscp', () => {
   let folder: string;
   let config: string;
   let port: number;
-  let archive: ChildProcess | undefined;
+  let archive: Archive | undefined;
 
   const query = (...args: string[]): Promise<RunResult> =>
     isocenter(['query', `QRSCP@127.0.0.1:${port}`, ...args, '--config', config]);
@@ -60,32 +51,8 @@ describeInterop(['dcmtk'], 'dcmqrscp', () => {
   beforeAll(async () => {
     folder = await makeFolder();
     config = await writeConfig(folder);
-    port = await freePort();
-    const database = path.join(folder, 'database');
-    await fsp.mkdir(database);
-    const file = path.join(folder, 'dcmqrscp.cfg');
-    await fsp.writeFile(
-      file,
-      [
-        `NetworkTCPPort = ${port}`,
-        'MaxPDUSize = 16384',
-        'MaxAssociations = 16',
-        'HostTable BEGIN',
-        'HostTable END',
-        'VendorTable BEGIN',
-        'VendorTable END',
-        'AETable BEGIN',
-        `QRSCP ${database} RW (200, 1024mb) ANY`,
-        'AETable END',
-        '',
-      ].join('\n'),
-    );
-    archive = spawn('dcmqrscp', ['-c', file], {
-      cwd: folder,
-      env: { ...process.env, TCP_NODELAY: '1' },
-      stdio: 'ignore',
-    });
-    await answering('QRSCP', port);
+    archive = await startQrscp();
+    port = archive.port;
     const files = await Promise.all(
       plainObjects().map(async (object) => {
         const name = path.join(folder, `${object.SOPInstanceUID}.dcm`);
@@ -97,7 +64,7 @@ describeInterop(['dcmtk'], 'dcmqrscp', () => {
   }, 60_000);
 
   afterAll(async () => {
-    await end(archive);
+    await archive?.stop();
     await removeFolder(folder);
   });
 

@@ -298,8 +298,11 @@ export const FIXTURE_NAMES: Readonly<Record<string, string>> = {
   PID7: 'Buc^Jérôme',
 };
 
-/** S1 to S8: the studies that the conformance cases speak of. `instances` of S8 may be fewer than its 2000. */
-export function fixtures(instances = 2000): Record<string, SentObject[]> {
+/**
+ * S1 to S8: the studies that the conformance cases speak of. `instances` of S8 may be fewer than its 2000; `uncompressed` leaves out the
+ * compression of S2 and S4, for peers that wouldn't take them.
+ */
+export function fixtures(instances = 2000, uncompressed = false): Record<string, SentObject[]> {
   const study = (number: number, count: number, common: ObjectFields, syntax: string = TS.explicit) =>
     Array.from({ length: count }, (_, index) =>
       imageObject(
@@ -311,7 +314,7 @@ export function fixtures(instances = 2000): Record<string, SentObject[]> {
           InstanceNumber: String(index + 1),
           seed: number * 10000 + index,
         },
-        syntax,
+        uncompressed ? TS.explicit : syntax,
       ),
     );
   const s1 = {
