@@ -27,6 +27,27 @@ export interface StoredEvent {
   readonly outcome: 'stored' | 'duplicate' | 'replaced';
 }
 
+/** A C-MOVE or C-GET that has ended: counters as in its last response. */
+export interface RetrievedEvent {
+  readonly command: 'C-MOVE' | 'C-GET';
+  readonly associationId: string;
+  /** Who asked. */
+  readonly remoteName: string;
+  /** Who got them: a remote's name; of C-GET the same as `remoteName`. */
+  readonly destination: string;
+  readonly level: string;
+  /** Of the last response; undefined where there was none, since the caller was gone. */
+  readonly status: number | undefined;
+  readonly completed: number;
+  readonly warning: number;
+  readonly failed: number;
+  /** Not begun: cancelled, or nobody was there any more to send them for. */
+  readonly remaining: number;
+  /** Of the data sets that were delivered, as they are kept. */
+  readonly bytes: number;
+  readonly milliseconds: number;
+}
+
 /** Something that a person has to look at: a warning log line with a code, counted by code. */
 export interface AlertEvent {
   readonly code: string;
@@ -45,6 +66,7 @@ export interface QuarantineEvent {
 export interface NodeEvents {
   associationEnded: [AssociationSummary];
   stored: [StoredEvent];
+  retrieved: [RetrievedEvent];
   alert: [AlertEvent];
   quarantine: [QuarantineEvent];
 }

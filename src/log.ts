@@ -13,6 +13,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export const LOG_FIELDS = [
   'association',
   'remote',
+  'destination',
   'role',
   'callingAETitle',
   'calledAETitle',

@@ -6,13 +6,14 @@ import { attributesOf } from './dicom/attributes';
 import { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME } from './dicom/uids';
 import { COMMAND } from './dimse/operations';
 import { Session } from './dimse/session';
+import { statusText } from './dimse/status';
 import type { ServiceEntry } from './dimse/types';
 import { errorMessage, IsocenterError } from './errors';
 import { NodeEventBus } from './events';
 import type { Logger } from './log';
 import { Listener } from './net/listener';
 import type { AcceptorPolicy, Association } from './net/types';
-import { outbound } from './outbound';
+import { moveDestinations, outbound } from './outbound';
 import { printable } from './printable';
 import { createAccess } from './security/access';
 import { HostNames } from './security/host-names';
@@ -22,11 +23,16 @@ import { echo } from './services/echo';
 import { JobRunner } from './services/jobs-runner';
 import { isStored, negotiateContexts, negotiateExtended, negotiateRoles } from './services/negotiation';
 import { cFind } from './services/query';
-import { queryClass } from './services/query-classes';
+import { carries } from './services/query-classes';
+import type { RetrieveParts } from './services/retrieve';
+import { cGet } from './services/retrieve-get';
+import { cMove } from './services/retrieve-move';
 import { kindsOf, sendAll } from './services/send';
 
 /** Milliseconds that running operations have to end after SIGTERM. */
 const DRAIN_TIME = 30_000;
+/** Of that, what retrieves have to send what they have begun and to tell their callers what failed. */
+const WIND_UP_TIME = 5_000;
 /** How long a released peer may take, and an abort to reach it (PS3.8 leaves both to us). */
 const RELEASE_TIME = 10_000;
 const ABORT_GRACE = 1_000;
@@ -57,6 +63,9 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
   const failure = Promise.withResolvers<never>();
   failure.promise.catch(() => undefined);
   const sessions = new Set<Session>();
+  /** Retrieves begin nothing more, and end; later: what they are sending is cut off. */
+  const windUp = new AbortController();
+  const cutOff = new AbortController();
   let archive: Archive | undefined;
   let listener: Listener | undefined;
   let control: ControlServer | undefined;
@@ -97,6 +106,14 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
   }
 
   function open(opened: Archive): Listener {
+    const retrieval: RetrieveParts = {
+      ...opened.retrieval,
+      pendingInterval: () => config.timeouts.pending,
+      stopping: windUp.signal,
+      kill: cutOff.signal,
+      events,
+      log,
+    };
     const services: ServiceEntry[] = [
       echo,
       {
@@ -108,7 +125,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
       },
       {
         commandField: COMMAND['C-FIND'],
-        handles: (abstractSyntax) => queryClass(abstractSyntax)?.commandField === COMMAND['C-FIND'],
+        handles: (abstractSyntax) => carries(abstractSyntax, COMMAND['C-FIND']),
         right: 'find',
         service: cFind({
           catalog: opened.queries,
@@ -116,6 +133,29 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
           aeTitle: config.aeTitles[0],
           findMatches: () => config.limits.findMatches,
         }),
+      },
+      {
+        commandField: COMMAND['C-MOVE'],
+        handles: (abstractSyntax) => carries(abstractSyntax, COMMAND['C-MOVE']),
+        right: 'move',
+        service: cMove({
+          ...retrieval,
+          remotes: () => moveDestinations(config),
+          connect: async ({ name }, callingAETitle, proposal, signal) => {
+            const remote = outbound(config, name);
+            if (remote === undefined) throw new Error(`${name} can not be called`);
+            return remote.connect(proposal, signal, callingAETitle);
+          },
+          jobs: opened.jobs,
+          responseTimeout: () => config.timeouts.response,
+          asyncWindow: ASYNC_WINDOW,
+        }),
+      },
+      {
+        commandField: COMMAND['C-GET'],
+        handles: (abstractSyntax) => carries(abstractSyntax, COMMAND['C-GET']),
+        right: 'get',
+        service: cGet(retrieval),
       },
     ];
     const accepted = policy();
@@ -292,9 +332,13 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
   async function stopAll(): Promise<void> {
     listener?.drain();
     const worked = runner?.stop(DRAIN_TIME);
+    const windingUp = setTimeout(() => windUp.abort(), DRAIN_TIME - WIND_UP_TIME);
     if (!(await drain(sessions, DRAIN_TIME))) {
       log('warn', 'operations were cut off after 30 s', { count: sessions.size });
     }
+    clearTimeout(windingUp);
+    windUp.abort();
+    cutOff.abort();
     await listener?.close();
     await Promise.all([worked, ...[...sessions].map((session) => session.finished)]);
     await control?.close();
@@ -338,6 +382,19 @@ function observe(events: NodeEventBus, { log }: Logger): void {
       milliseconds: summary.milliseconds,
       rate: `${(summary.bytes / 1000 / Math.max(1, summary.milliseconds)).toFixed(1)} MB/s`,
     }),
+  );
+  events.on('retrieved', ({ level, status, associationId, remoteName, warning, ...summary }) =>
+    log(
+      summary.failed + summary.remaining + warning > 0 ? 'warn' : 'info',
+      `retrieve of ${level.toLowerCase()} ended${status === undefined ? ': nobody was there to be answered' : ''}`,
+      {
+        association: associationId,
+        remote: remoteName,
+        ...(status === undefined ? {} : { status: statusText(status) }),
+        warnings: warning,
+        ...summary,
+      },
+    ),
   );
   events.on('alert', ({ code, message, details }) => log('warn', message, { code, ...details }));
   events.on('quarantine', ({ action, arrivalId }) =>

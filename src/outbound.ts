@@ -1,3 +1,4 @@
+import type { MoveDestination, UncallableRemote } from './services/destinations';
 import { destinationOf, type Config, type Destination } from './config/config';
 import { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME } from './dicom/uids';
 import type { Proposal } from './net/negotiation';
@@ -11,8 +12,11 @@ const ABORT_GRACE = 500;
 /** A remote that this node can call, under its own name and limits. */
 export interface Outbound {
   readonly destination: Destination;
-  /** @throws IsocenterError with the peer's or the network's reason. */
-  connect(proposal: Proposal, signal?: AbortSignal): Promise<Association>;
+  /**
+   * @param callingAETitle Default: the node's own title.
+   * @throws IsocenterError with the peer's or the network's reason.
+   */
+  connect(proposal: Proposal, signal?: AbortSignal, callingAETitle?: string): Promise<Association>;
 }
 
 /** The remote of that name; undefined where there is none, or where it has not one title, one host and a port. */
@@ -22,12 +26,12 @@ export function outbound(config: Config, name: string): Outbound | undefined {
   if (destination === undefined || 'missing' in destination) return undefined;
   return {
     destination,
-    connect: (proposal, signal) =>
+    connect: (proposal, signal, callingAETitle = config.aeTitles[0]) =>
       connect({
         ...proposal,
         host: destination.host,
         port: destination.port,
-        callingAETitle: config.aeTitles[0],
+        callingAETitle,
         calledAETitle: destination.aeTitle,
         implementation: { classUID: IMPLEMENTATION_CLASS_UID, versionName: IMPLEMENTATION_VERSION_NAME },
         maximumLength: config.limits.pduLength,
@@ -35,4 +39,15 @@ export function outbound(config: Config, name: string): Outbound | undefined {
         ...(signal && { signal }),
       }),
   };
+}
+
+/** Where C-MOVE can send to, and which remotes it can't. */
+export function moveDestinations(config: Config): (MoveDestination | UncallableRemote)[] {
+  return config.remotes.map((remote) => {
+    const { name, aeTitle, associations = 1, transcode = 'lossless', retryFailed = false } = remote;
+    const found = destinationOf(remote);
+    return 'missing' in found
+      ? { name, aeTitle, missing: found.missing }
+      : { name, aeTitle, associations, transcode, retryFailed };
+  });
 }

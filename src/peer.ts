@@ -21,6 +21,10 @@ export interface Peer {
   readonly charset?: string;
   /** `findMatches` of this remote, where it differs from the node's; 0 = no limit. */
   readonly findMatches?: number;
+  /** Names of the remotes that it may name as destinations of C-MOVE; default all. */
+  readonly destinations?: ReadonlySet<string>;
+  /** `never`: it gets instances in the transfer syntax in which they are kept, or not at all. Default `lossless`. */
+  readonly transcode?: 'never' | 'lossless';
   /** Names of the remotes that get what it stores. */
   readonly forwardTo?: readonly string[];
 }

@@ -17,9 +17,16 @@ export interface RemoteConfig {
   readonly defaultCharset?: string;
   readonly unknownSyntaxes: boolean;
   readonly duplicates?: 'refuse' | 'replace';
+  readonly commit?: 'new-association' | 'same-association';
   readonly charset?: string;
   readonly lenient?: boolean;
   readonly findMatches?: number;
+  /** Names of remotes that can be called. */
+  readonly destinations?: readonly string[];
+  /** Default 1. */
+  readonly associations?: number;
+  /** Default `lossless`. */
+  readonly transcode?: 'never' | 'lossless';
   /** Names of remotes that can be called. */
   readonly forwardTo?: readonly string[];
   readonly retryFailed?: boolean;
@@ -60,6 +67,8 @@ export interface Config {
     readonly idle: number;
     readonly response: number;
     readonly writeStall: number;
+    readonly commit: number;
+    readonly pending: number;
   };
   readonly log: {
     readonly level: LogLevel;

@@ -86,7 +86,7 @@ function build(file: string, draft: Draft): Config {
   const { host, port } = need(draft, 'listen');
   const storage = need(draft, 'storage');
   const { associations, associationsPerRemote, pduLength, findMatches } = need(draft, 'limits');
-  const { association, idle, response, writeStall } = need(draft, 'timeouts');
+  const { commit, association, idle, response, writeStall, pending } = need(draft, 'timeouts');
   const { file: logFile, ...log } = need(draft, 'log');
   return {
     file,
@@ -98,7 +98,7 @@ function build(file: string, draft: Draft): Config {
     access: need(draft, 'access'),
     remotes: draft.remotes.map(buildRemote),
     limits: { associations, associationsPerRemote, pduLength, findMatches },
-    timeouts: { association, idle, response, writeStall },
+    timeouts: { association, idle, response, writeStall, commit, pending },
     log: { ...log, ...(logFile === undefined ? {} : { file: resolve(folder, logFile) }) },
   };
 }
@@ -106,7 +106,8 @@ function build(file: string, draft: Draft): Config {
 function buildRemote(remote: ParsedRemote): RemoteConfig {
   const { name, aeTitle, host, port, allow, calledAeTitle, defaultCharset, unknownSyntaxes, duplicates } =
     remote;
-  const { charset, lenient, findMatches, forwardTo, retryFailed } = remote;
+  const { charset, lenient, findMatches, forwardTo, retryFailed, destinations, associations, transcode } =
+    remote;
   return {
     name,
     aeTitle,
@@ -117,9 +118,13 @@ function buildRemote(remote: ParsedRemote): RemoteConfig {
     ...(calledAeTitle === undefined ? {} : { calledAeTitle }),
     ...(defaultCharset === undefined ? {} : { defaultCharset }),
     ...(duplicates === undefined ? {} : { duplicates }),
+    ...(remote.commit === undefined ? {} : { commit: remote.commit }),
     ...(charset === undefined ? {} : { charset }),
     ...(lenient === undefined ? {} : { lenient }),
     ...(findMatches === undefined ? {} : { findMatches }),
+    ...(destinations === undefined ? {} : { destinations: [...new Set(destinations)] }),
+    ...(associations === undefined ? {} : { associations }),
+    ...(transcode === undefined ? {} : { transcode }),
     ...(forwardTo === undefined ? {} : { forwardTo: [...new Set(forwardTo)] }),
     ...(retryFailed === undefined ? {} : { retryFailed }),
   };

@@ -128,7 +128,16 @@ const timeouts = z.strictObject({
   writeStall: value(read.duration)
     .default(60_000)
     .describe('A peer that takes no bytes for so long is aborted.'),
-  pending: unbuilt(value(read.duration), 'Time between two Pending responses of a C-MOVE.'),
+  commit: value(read.duration)
+    .default(60_000)
+    .describe(
+      'Instances of a storage commitment request that are not held yet are looked for again for so long; then they are reported as not held (0112).',
+    ),
+  pending: value(read.duration)
+    .default(5000)
+    .describe(
+      'Time between two Pending responses of a C-MOVE or C-GET; the first comes after the first instance.',
+    ),
 });
 
 const log = z.strictObject({
@@ -188,9 +197,19 @@ export const remote = z.strictObject({
   findMatches: value(read.integer(0, 1_000_000_000))
     .optional()
     .describe('As limits.findMatches, for this remote.'),
-  destinations: unbuilt(list(read.text), 'Remotes that it may name as C-MOVE destination.'),
-  associations: unbuilt(value(read.integer(1, 10_000)), 'As limits.associationsPerRemote, for this remote.'),
-  transcode: unbuilt(value(read.text), 'Transfer syntax that it is sent.'),
+  destinations: list(read.text)
+    .optional()
+    .describe(
+      'Names of the remotes that it may move instances to (C-MOVE); without it all that can be called.',
+    ),
+  associations: value(read.integer(1, 64))
+    .optional()
+    .describe('Associations at a time over which it is sent instances, all moves together; default 1.'),
+  transcode: value(read.oneOf(['never', 'lossless']))
+    .optional()
+    .describe(
+      'Of instances in a transfer syntax that it does not take: lossless (default) = sent in one that it takes, without loss; never = not sent.',
+    ),
   retryFailed: value(read.truth)
     .optional()
     .describe(
@@ -199,10 +218,11 @@ export const remote = z.strictObject({
   forwardTo: list(read.text)
     .optional()
     .describe('Remotes that get what it stores, however long they can not be reached.'),
-  commit: unbuilt(
-    value(read.oneOf(['new-association', 'same-association'])),
-    'How storage commitment is reported to it.',
-  ),
+  commit: value(read.oneOf(['new-association', 'same-association']))
+    .optional()
+    .describe(
+      'How it is told what came of its storage commitment requests: new-association = this node calls it, the default where it has one aeTitle, host and port; same-association = on the one that it asked on, or on its next one.',
+    ),
 });
 
 const admin = z.strictObject({

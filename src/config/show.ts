@@ -45,8 +45,10 @@ export function effective(config: Config): Record<string, unknown> {
 
 function remoteKeys(remote: RemoteConfig): Record<string, unknown> {
   const { aeTitle, hosts, port, allow, calledAeTitle, defaultCharset, unknownSyntaxes, duplicates } = remote;
-  const { charset, lenient, findMatches } = remote;
+  const { charset, lenient, findMatches, destinations, associations, transcode } = remote;
+  const { forwardTo, retryFailed } = remote;
   const keys = {
+    commit: remote.commit,
     port,
     allow,
     calledAeTitle,
@@ -56,6 +58,11 @@ function remoteKeys(remote: RemoteConfig): Record<string, unknown> {
     charset,
     lenient,
     findMatches,
+    destinations,
+    associations,
+    transcode,
+    forwardTo,
+    retryFailed,
   };
   const set = Object.entries(keys).filter(([, value]) => value !== undefined);
   return { aeTitle, host: hosts.length === 1 ? hosts[0] : hosts, ...Object.fromEntries(set) };

@@ -20,6 +20,8 @@ export interface AccessRemote {
   readonly charset?: string;
   readonly lenient?: boolean;
   readonly findMatches?: number;
+  readonly destinations?: readonly string[];
+  readonly transcode?: 'never' | 'lossless';
   readonly forwardTo?: readonly string[];
 }
 
@@ -115,6 +117,8 @@ function compileRule(remote: AccessRemote, addressesOf: (name: string) => readon
       ...(remote.charset === undefined ? {} : { charset: remote.charset }),
       ...(remote.lenient === undefined ? {} : { lenient: remote.lenient }),
       ...(remote.findMatches === undefined ? {} : { findMatches: remote.findMatches }),
+      ...(remote.destinations === undefined ? {} : { destinations: new Set(remote.destinations) }),
+      ...(remote.transcode === undefined ? {} : { transcode: remote.transcode }),
       ...(remote.forwardTo === undefined ? {} : { forwardTo: remote.forwardTo }),
     },
   };

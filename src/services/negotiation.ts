@@ -1,6 +1,8 @@
 import { isStorageClass, transferSyntax, UID } from '../dicom/uids';
 import type {
+  AcceptedContext,
   AssociateRequest,
+  Association,
   ContextResult,
   ExtendedNegotiation,
   ProposedContext,
@@ -36,7 +38,10 @@ export function isStored(abstractSyntax: string, peer: Pick<Peer, 'unknownSyntax
 /** One result for each proposed context, each decided alone (UL-20 to UL-22). */
 export function negotiateContexts(request: AssociateRequest, peer: Peer): ContextResult[] {
   return request.contexts.map((context) => {
-    if (context.abstractSyntax === UID.Verification)
+    if (
+      context.abstractSyntax === UID.Verification ||
+      context.abstractSyntax === UID.StorageCommitmentPushModel
+    )
       return accept(context, firstOf(COMMAND_SYNTAXES, context));
     if (queryClass(context.abstractSyntax) !== undefined)
       return accept(context, firstOf(IDENTIFIER_SYNTAXES, context));
@@ -63,9 +68,22 @@ function storageSyntax(context: ProposedContext, peer: Peer): string | undefined
   return context.transferSyntaxes.find((uid) => transferSyntax(uid) === undefined);
 }
 
-/** Requestors are SCU of all that is served here; the SCP role is never granted (PS3.7 D.3.3.4). */
-export function negotiateRoles(request: AssociateRequest): RoleSelection[] {
-  return request.roles.map(({ sopClass, scu }) => ({ sopClass, scu, scp: false }));
+/**
+ * Requestors are SCU of all that is served here. Where they may retrieve by C-GET they are SCP of storage as well, if they propose it: its
+ * sub-operations come the other way (PS3.7 D.3.3.4, PS3.4 C.5.3.1).
+ */
+export function negotiateRoles(request: AssociateRequest, peer: Peer): RoleSelection[] {
+  return request.roles.map(({ sopClass, scu, scp }) => ({
+    sopClass,
+    scu,
+    scp: scp && peer.allow.has('get') && isStored(sopClass, peer),
+  }));
+}
+
+/** Contexts of storage on which the requestor is SCP: those for sub-operations of C-GET. */
+export function receivingContexts({ contexts, roles }: Association): AcceptedContext[] {
+  const receives = new Set(roles.filter(({ scp }) => scp).map(({ sopClass }) => sopClass));
+  return [...contexts.values()].filter(({ abstractSyntax }) => receives.has(abstractSyntax));
 }
 
 /**

@@ -81,7 +81,6 @@ log:      { level: info, format: text }
     const { config, warnings } = parseConfig('f.yaml', sample.replace(/ {2}tls:\n( {4}.*\n)+/, ''), {});
     expect(problemLines('f.yaml', warnings)).toEqual([
       'f.yaml:16:63: remotes.pacs.tls: tls has no effect in this version',
-      'f.yaml:19:75: timeouts.pending: pending has no effect in this version',
       'f.yaml:20:1: admin: admin has no effect in this version',
     ]);
     expect(config.remotes.map((one) => destinationOf(one))).toEqual([
@@ -90,11 +89,12 @@ log:      { level: info, format: text }
       { name: 'pacs', aeTitle: 'OLDPACS', host: 'pacs.example', port: 11112 },
       { missing: 'an aeTitle without * and ?' },
     ]);
-    expect(config.timeouts).toEqual({
+    expect(config.timeouts).toMatchObject({
       association: 10_000,
       idle: 60_000,
       response: 120_000,
       writeStall: 60_000,
+      pending: 5000,
     });
   });
 });
@@ -111,6 +111,28 @@ remotes:
     for (const key of ['charset', 'lenient', 'findMatches'])
       expect(config.remotes[1]).not.toHaveProperty(key);
     expect(configOf('version: 1').limits.findMatches).toBe(0);
+  });
+});
+
+describe('keys for retrieves', () => {
+  it('are handed on, and stay away where they are not set', () => {
+    const config = configOf(`version: 1
+remotes:
+  a: { aeTitle: A, host: 10.0.0.1, destinations: [b, b], associations: 4, transcode: never }
+  b: { aeTitle: B, host: 10.0.0.2, port: 104, destinations: [] }
+  c: { aeTitle: C, host: 10.0.0.3 }`);
+    const [a, b, c] = config.remotes;
+    expect(a).toMatchObject({ destinations: ['b'], associations: 4, transcode: 'never' });
+    expect(b?.destinations).toEqual([]);
+    for (const key of ['destinations', 'associations', 'transcode']) expect(c).not.toHaveProperty(key);
+    expect(config.timeouts.pending).toBe(5000);
+  });
+
+  it('are bounded', () => {
+    for (const key of ['associations: 0', 'associations: 65', 'transcode: jpeg'])
+      expect(() => configOf(`version: 1\nremotes: { a: { aeTitle: A, host: h, ${key} } }`)).toThrow(
+        /remotes\.a\./,
+      );
   });
 });
 
@@ -135,15 +157,16 @@ describe('values', () => {
     const config = configOf(`version: 1
 storage: { reserve: 1.5GiB }
 limits: { pduLength: 64KiB }
-timeouts: { association: 500ms, idle: 2m, response: 1h, writeStall: 1.5s }
+timeouts: { association: 500ms, idle: 2m, response: 1h, writeStall: 1.5s, pending: 2s }
 log: { size: 1MB }`);
     expect(config.storage.reserve).toEqual({ bytes: 1.5 * 2 ** 30 });
     expect(config.limits.pduLength).toBe(65_536);
-    expect(config.timeouts).toEqual({
+    expect(config.timeouts).toMatchObject({
       association: 500,
       idle: 120_000,
       response: 3_600_000,
       writeStall: 1500,
+      pending: 2000,
     });
     expect(config.log.size).toBe(1_000_000);
   });

@@ -1,10 +1,11 @@
-import type { AssociateRequest, ContextResult } from '../../src/net/types';
+import type { AssociateRequest, Association, ContextResult } from '../../src/net/types';
 import type { Peer } from '../../src/peer';
 import {
   isStored,
   negotiateContexts,
   negotiateExtended,
   negotiateRoles,
+  receivingContexts,
 } from '../../src/services/negotiation';
 import { SOP, TS } from '../support/data-sets';
 
@@ -93,15 +94,39 @@ describe('presentation contexts', () => {
   });
 });
 
-it('grants the SCU role only', () => {
+describe('roles', () => {
+  const getter: Peer = { ...strict, allow: new Set(['get']) };
   const roles = [
     { sopClass: SOP.ct, scu: true, scp: true },
     { sopClass: SOP.mr, scu: false, scp: true },
+    { sopClass: SOP.cr, scu: true, scp: false },
+    { sopClass: FIND, scu: true, scp: true },
+    { sopClass: '1.2.3', scu: true, scp: true },
   ];
-  expect(negotiateRoles(request({ roles }))).toEqual([
-    { sopClass: SOP.ct, scu: true, scp: false },
-    { sopClass: SOP.mr, scu: false, scp: false },
-  ]);
+
+  it('are SCU only of who may not retrieve', () => {
+    expect(negotiateRoles(request({ roles }), open)).toEqual(roles.map((role) => ({ ...role, scp: false })));
+  });
+
+  it('are SCP as well of who may, for classes of storage, never more than offered', () => {
+    const scp = negotiateRoles(request({ roles }), getter).map((role) => role.scp);
+    expect(scp).toEqual([true, true, false, false, false]);
+    expect(negotiateRoles(request({ roles }), { ...getter, unknownSyntaxes: true })[4]?.scp).toBe(true);
+  });
+
+  it('say on which contexts instances may be sent', () => {
+    const contexts = [
+      { id: 1, abstractSyntax: SOP.ct, transferSyntax: TS.rle },
+      { id: 3, abstractSyntax: SOP.ct, transferSyntax: TS.explicit },
+      { id: 5, abstractSyntax: SOP.mr, transferSyntax: TS.explicit },
+      { id: 7, abstractSyntax: SOP.cr, transferSyntax: TS.explicit },
+    ];
+    const association = {
+      contexts: new Map(contexts.map((one) => [one.id, one])),
+      roles,
+    } as unknown as Association;
+    expect(receivingContexts(association).map(({ id }) => id)).toEqual([1, 3, 5]);
+  });
 });
 
 it('answers extended negotiation of storage: level 2, never longer than asked, and nobody else', () => {
@@ -128,6 +153,13 @@ it('answers extended negotiation of queries: what was offered and is built, neve
   expect(answers(1, 1, 1, 1, 1, 1, 1, 1, 1)).toEqual([1, 1, 1, 1, 0, 1, 1]);
   expect(answers(2, 255, 1)).toEqual([0, 0, 1]);
   expect(answers()).toEqual([]);
+});
+
+it.each(['1.2', '1.3', '2.2', '2.3', '3.2', '3.3'])('agrees to relational retrieval for %s', (model) => {
+  const sopClass = `1.2.840.10008.5.1.4.1.2.${model}`;
+  expect(context(sopClass, [TS.implicit]).result).toBe(0);
+  const extendedNegotiation = [{ sopClass, information: Buffer.from([1, 1, 1]) }];
+  expect([...negotiateExtended(request({ extendedNegotiation }), open)[0]!.information]).toEqual([1, 0]);
 });
 
 it('knows what is storage', () => {
