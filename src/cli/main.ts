@@ -17,6 +17,9 @@ const COMMANDS: Readonly<Record<string, () => CommandModule>> = {
   reindex: () => require('./reindex') as CommandModule,
   echo: () => require('./echo') as CommandModule,
   send: () => require('./send') as CommandModule,
+  move: () => require('./move') as CommandModule,
+  get: () => require('./get') as CommandModule,
+  export: () => require('./export') as CommandModule,
   query: () => require('./query') as CommandModule,
   version: () => require('./version') as CommandModule,
 };

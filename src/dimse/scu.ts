@@ -205,6 +205,11 @@ export class Scu {
     );
   }
 
+  /** The peer is seen at work on what it was asked, as in sub-operations of C-GET: its time to answer counts anew. */
+  stillAtWork(): void {
+    for (const { timer } of this.pending.values()) timer?.refresh();
+  }
+
   /** The peer wants to release: it can't answer any more (PS3.8 table 9-10, Sta8). */
   releaseRequested(): void {
     this.fail(
