@@ -37,6 +37,9 @@ export function createAssociation(
     role: connection.role,
     ...parties,
     ...agreement,
+    get unsent() {
+      return connection.unsent;
+    },
     attach: (user) => connection.attach(user),
     sendFragment: (contextId, command, data, last) => connection.sendFragment(contextId, command, data, last),
     pause: () => connection.pause(),

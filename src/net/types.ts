@@ -132,6 +132,8 @@ export interface Association {
   readonly contexts: ReadonlyMap<number, AcceptedContext>;
   /** Largest P-DATA-TF PDU length to send, in bytes: what the peer announced, at most 131072, also where it has no limit. */
   readonly sendLimit: number;
+  /** Bytes that the operating system hasn't taken yet: while there are any, buffers that were handed over must not change. */
+  readonly unsent: number;
   /** As agreed; 1/1 where nothing was. */
   readonly asyncWindow: AsyncWindow;
   readonly roles: readonly RoleSelection[];

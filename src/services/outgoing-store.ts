@@ -23,13 +23,19 @@ export function storedInstance(
     SOPInstanceUID,
     TransferSyntaxUID,
     dataSetLength,
-    read: () => read(store, location),
+    read: (allocate) => read(store, location, allocate),
   };
 }
 
-async function* read(store: Pick<Store, 'readDataSet'>, location: InstanceLocation): AsyncGenerator<Buffer> {
+async function* read(
+  store: Pick<Store, 'readDataSet'>,
+  location: InstanceLocation,
+  allocate?: (length: number) => Buffer,
+): AsyncGenerator<Buffer> {
   try {
-    yield* location.dataSetLength <= WHOLE ? readWhole(store, location) : readThrough(store, location);
+    yield* location.dataSetLength <= WHOLE
+      ? readWhole(store, location, allocate)
+      : readThrough(store, location);
   } catch (error) {
     throw isDamage(error) ? damaged(location, error) : error;
   }
@@ -38,12 +44,11 @@ async function* read(store: Pick<Store, 'readDataSet'>, location: InstanceLocati
 async function* readWhole(
   store: Pick<Store, 'readDataSet'>,
   location: InstanceLocation,
+  allocate?: (length: number) => Buffer,
 ): AsyncGenerator<Buffer> {
   // In one piece: nothing has to be joined or cut again on its way to the wire.
-  const chunks: Buffer[] = [];
-  for await (const chunk of store.readDataSet(location, 'instances', WHOLE)) chunks.push(chunk);
-  const [only] = chunks;
-  const whole = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks);
+  let whole: Buffer = Buffer.alloc(0);
+  for await (const chunk of store.readDataSet(location, 'instances', WHOLE, allocate)) whole = chunk;
   if (hash('sha256', whole, 'hex') !== location.sha256) throw damaged(location);
   yield whole;
 }

@@ -11,11 +11,11 @@ export interface OutgoingInstance {
   /**
    * The bytes of the data set as they are kept. What is checked against a seal must not be taken as complete by a receiver before it is known
    * to be right: an object of at most 4 MiB is checked before its first byte is handed out, a larger one before its last chunk is.
-   * The iterator's `return` closes the file.
+   * The iterator's `return` closes the file. `allocate`: memory to read an object of at most 4 MiB into, which its reader may use again.
    * @throws IsocenterError `FILE_DAMAGED` where the bytes are not what they were, or gone; `FILE_CHANGED` of a named file; `STORE_FAILED` where
    * they can't be read now: the instance can't be sent; in the middle, too.
    */
-  read(): AsyncIterable<Buffer>;
+  read(allocate?: (length: number) => Buffer): AsyncIterable<Buffer>;
 }
 
 /** Brings a data set into another transfer syntax without loss (PS3.5 10, Annex A). */

@@ -1,6 +1,7 @@
 import type { AcceptedContext } from '../net/types';
 import type { OutgoingInstance } from './outgoing';
 import type { ContextTable } from './send-contexts';
+import { Memory } from './send-memory';
 import { Source, START, WHOLE } from './send-source';
 import type { StoreOptions } from './send-types';
 
@@ -37,6 +38,7 @@ export class ReadAhead {
   private readonly supply: Supply;
   private readonly table: ContextTable;
   private readonly options: StoreOptions;
+  private readonly memory = new Memory();
   private readonly queue: Promise<Prepared | undefined>[] = [];
   private turn: Promise<unknown> = Promise.resolve();
   private held = 0;
@@ -105,7 +107,8 @@ export class ReadAhead {
 
   private async prepare(instance: OutgoingInstance): Promise<Prepared> {
     const context = this.table.choose(instance, this.options);
-    const source = context === undefined ? undefined : new Source(instance, context, this.options);
+    const source =
+      context === undefined ? undefined : new Source(instance, context, this.options, this.memory);
     let released = false;
     const release = async (): Promise<void> => {
       if (released) return;

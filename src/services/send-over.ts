@@ -9,7 +9,7 @@ import type { Instances, OverOptions, SendResult } from './send-types';
 
 /** An association that stands, and the half of it that sends requests: a `Session`, or the context of a service. */
 export interface Link {
-  readonly association: Pick<Association, 'closed'>;
+  readonly association: Pick<Association, 'closed' | 'unsent'>;
   readonly scu: Pick<Scu, 'store' | 'window'>;
 }
 
@@ -155,6 +155,8 @@ export class Transfer {
         data,
         kill === undefined ? {} : { signal: kill },
       );
+      // An answer that came before the whole object was out leaves its bytes in use.
+      if (this.link.association.unsent === 0) source.recycle();
       return answered(instance, status, command.ErrorComment);
     } catch (error) {
       const failed = { instance, outcome: 'failed', reason: source.failure ?? errorMessage(error) } as const;

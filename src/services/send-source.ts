@@ -2,6 +2,7 @@ import { errorCode, errorMessage } from '../errors';
 import type { AcceptedContext } from '../net/types';
 import type { OutgoingInstance } from './outgoing';
 import { transcoderOf } from './send-contexts';
+import type { Memory } from './send-memory';
 import type { StoreOptions } from './send-types';
 
 /** Read whole before anything of it goes out: what is wrong with it costs no association then. */
@@ -17,14 +18,17 @@ export class Source {
   private readonly instance: OutgoingInstance;
   private readonly options: StoreOptions;
   private readonly iterator: AsyncIterator<Buffer>;
+  private readonly memory: Memory;
+  private borrowed: Buffer[] = [];
   private reason: string | undefined;
 
-  constructor(instance: OutgoingInstance, context: AcceptedContext, options: StoreOptions) {
+  constructor(instance: OutgoingInstance, context: AcceptedContext, options: StoreOptions, memory: Memory) {
     this.instance = instance;
+    this.memory = memory;
     this.options = options;
     const from = instance.TransferSyntaxUID;
     const to = context.transferSyntax;
-    const kept = this.kept();
+    const kept = this.kept(from === to ? (length) => this.borrow(length) : undefined);
     const bytes = from === to ? kept : (transcoderOf(options)?.transcode(kept, from, to) ?? kept);
     this.iterator = bytes[Symbol.asyncIterator]();
   }
@@ -58,6 +62,17 @@ export class Source {
     }
   }
 
+  /** Nobody holds the bytes any more: the next object may be read into their memory. */
+  recycle(): void {
+    for (const buffer of this.borrowed.splice(0)) this.memory.give(buffer);
+  }
+
+  private borrow(length: number): Buffer {
+    const buffer = this.memory.take(length);
+    this.borrowed.push(buffer);
+    return buffer;
+  }
+
   private async *stream(start: Buffer[]): AsyncGenerator<Buffer> {
     for (let chunk = start.shift(); chunk !== undefined; chunk = start.shift()) yield chunk;
     for (let chunk = await this.next(); chunk !== undefined; chunk = await this.next()) yield chunk;
@@ -74,9 +89,9 @@ export class Source {
   }
 
   /** Apart from the transcoder's failures: only these speak of the stored bytes. */
-  private async *kept(): AsyncGenerator<Buffer> {
+  private async *kept(allocate?: (length: number) => Buffer): AsyncGenerator<Buffer> {
     try {
-      yield* this.instance.read();
+      yield* this.instance.read(allocate);
     } catch (error) {
       this.reason = errorMessage(error);
       if (DAMAGE.has(errorCode(error) ?? '')) this.options.onDamaged?.(this.instance, this.reason);

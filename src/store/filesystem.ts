@@ -212,8 +212,9 @@ export class FilesystemStore implements Store {
     file: Pick<SealedFile, 'arrivalId' | 'dataSetOffset' | 'dataSetLength'>,
     place: Place = 'instances',
     pieceLength?: number,
+    allocate?: (length: number) => Buffer,
   ): AsyncIterable<Buffer> {
-    return readDataSetOf(this.calls, this.pathOf(file.arrivalId, place), file, pieceLength);
+    return readDataSetOf(this.calls, this.pathOf(file.arrivalId, place), file, pieceLength, allocate);
   }
 
   async exists(arrivalId: string, place: Place = 'instances'): Promise<boolean> {

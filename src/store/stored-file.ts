@@ -140,10 +140,13 @@ async function digestFrom(
 }
 
 /** Fewer bytes only at the end of the file. */
-async function readFully(calls: FileCalls, fd: number, length: number, position: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafeSlow(length);
+function readFully(calls: FileCalls, fd: number, length: number, position: number): Promise<Buffer> {
+  return fill(calls, fd, Buffer.allocUnsafeSlow(length), position);
+}
+
+async function fill(calls: FileCalls, fd: number, buffer: Buffer, position: number): Promise<Buffer> {
   let done = 0;
-  while (done < length) {
+  while (done < buffer.length) {
     const read = await calls.read(fd, buffer.subarray(done), position + done);
     if (read === 0) break;
     done += read;
@@ -152,7 +155,7 @@ async function readFully(calls: FileCalls, fd: number, length: number, position:
 }
 
 /**
- * The bytes of a data set in pieces of `pieceLength`, each a buffer of its own; one piece is read ahead of its consumer.
+ * The bytes of a data set in pieces of `pieceLength`, each in memory of its own; one piece is read ahead of its consumer.
  * @throws StoreError `STORE_NO_FILE`, `STORE_FAILED`, `STORE_DAMAGED` where the file ends too early
  */
 export async function* readDataSetOf(
@@ -160,6 +163,7 @@ export async function* readDataSetOf(
   path: string,
   file: Pick<SealedFile, 'arrivalId' | 'dataSetOffset' | 'dataSetLength'>,
   pieceLength = READ_PIECE,
+  allocate: (length: number) => Buffer = Buffer.allocUnsafeSlow,
 ): AsyncGenerator<Buffer, void, undefined> {
   const { arrivalId, dataSetOffset, dataSetLength } = file;
   const end = dataSetOffset + dataSetLength;
@@ -167,7 +171,7 @@ export async function* readDataSetOf(
   let ahead: Promise<Buffer> | undefined;
   const start = (position: number): Promise<Buffer> | undefined => {
     if (position >= end) return undefined;
-    const read = readFully(calls, fd, Math.min(pieceLength, end - position), position);
+    const read = fill(calls, fd, allocate(Math.min(pieceLength, end - position)), position);
     // Its failure is met when its turn comes.
     read.catch(() => undefined);
     return read;

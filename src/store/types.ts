@@ -91,11 +91,15 @@ export interface Store {
   check(arrivalId: string, place?: 'instances' | 'quarantine'): Promise<FileCheck>;
   /** fdatasync of the file and fsync of its folder: cached pages prove nothing about the disk. */
   sync(arrivalId: string): Promise<void>;
-  /** Bytes of the data set as stored, in pieces of at most `pieceLength` bytes (256 KiB); two of them are in memory at a time. */
+  /**
+   * Bytes of the data set as stored, in pieces of at most `pieceLength` bytes (256 KiB), one read ahead of its reader; each in memory of its
+   * own, or from `allocate`.
+   */
   readDataSet(
     file: Pick<SealedFile, 'arrivalId' | 'dataSetOffset' | 'dataSetLength'>,
     place?: 'instances' | 'quarantine',
     pieceLength?: number,
+    allocate?: (length: number) => Buffer,
   ): AsyncIterable<Buffer>;
   exists(arrivalId: string, place?: 'instances' | 'quarantine'): Promise<boolean>;
   pathOf(arrivalId: string, place?: 'instances' | 'quarantine'): string;

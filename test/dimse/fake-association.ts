@@ -44,6 +44,7 @@ export class FakeAssociation implements Association {
   readonly peer: Peer | undefined;
   readonly contexts = new Map(CONTEXTS.map((context) => [context.id, context]));
   sendLimit = 16384;
+  unsent = 0;
   asyncWindow = { invoked: 1, performed: 1 };
   readonly roles = [];
   readonly extendedNegotiation = [];
