@@ -1,28 +1,35 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load';
-import { EXIT, errorMessage, type ExitCode } from '../errors';
+import { EXIT, errorMessage, IsocenterError, type ExitCode } from '../errors';
 import { printable } from '../printable';
-import { type SendEvent, sendFiles } from '../services/send-files';
+import { type SendEvent, sendFiles, sendInstances } from '../services/send-files';
 import { type CommandContext, examples } from './command';
 import { caller } from './calling';
 import { reportError, withErrors } from './errors';
+import { withNode } from './node-api';
 import { printJson, say, writeData } from './output';
 import { resolvePeer } from './peers';
 import { Progress } from './progress';
+import { type SelectionOptions, selectionOptions } from './retrieve-question';
+import { locateAll, outgoing, selectionOf } from './retrieve-stored';
 
-interface SendOptions {
+interface SendOptions extends SelectionOptions {
   readonly aet?: string;
   readonly json?: true;
 }
 
-/** `isocenter send PEER PATH…` */
+/** `isocenter send PEER PATH…`, `isocenter send PEER --study UID` */
 export function register(program: Command, context: CommandContext): void {
-  const command = program
-    .command('send')
-    .description('send files and folders to a peer (C-STORE), each in the transfer syntax that it has')
-    .argument('<peer>', "a remote's name, or AET@HOST:PORT")
-    .argument('<path...>', 'files or folders')
+  const command = selectionOptions(
+    program
+      .command('send')
+      .description(
+        'send files and folders, or what is stored, to a peer (C-STORE), each in the transfer syntax that it has',
+      )
+      .argument('<peer>', "a remote's name, or AET@HOST:PORT")
+      .argument('[path...]', 'files or folders; without them --study or its like'),
+  )
     .option('--aet <title>', 'our AE title, instead of the first of aeTitles')
     .option('--json', 'print one JSON object a file')
     .action(
@@ -32,7 +39,9 @@ export function register(program: Command, context: CommandContext): void {
     command,
     `isocenter send pacs study/
      isocenter send ARCHIVE@10.0.4.30:104 image.dcm --aet CT_ROOM1
-     isocenter send pacs /media/cdrom --json > sent.jsonl`,
+     isocenter send pacs /media/cdrom --json > sent.jsonl
+     isocenter send pacs --study 1.2.840.113619.2.55.3
+     isocenter send pacs --patient 4711 --series 1.2.840.1.1`,
   );
 }
 
@@ -44,27 +53,55 @@ async function run(
 ): Promise<ExitCode> {
   const { config } = loadConfig(context.configFile(), process.env);
   const signal = context.interrupted();
-  const connect = caller(config, resolvePeer(config, peer), options.aet, signal);
+  const stored = namesStored(options);
+  if (stored === paths.length > 0)
+    throw new IsocenterError(
+      'USAGE',
+      stored ? 'files and what is stored are sent by themselves' : 'what is to be sent?',
+      {
+        exitCode: EXIT.usage,
+        hint: 'give files and folders, or --study UID, --series UID, --instance UID or --patient ID',
+      },
+    );
+  const how = {
+    connect: caller(config, resolvePeer(config, peer), options.aet, signal),
+    // Several may be under way at once, so that a peer with an asynchronous window is kept busy.
+    asyncWindow: 16,
+    responseTimeout: config.timeouts.response,
+    signal,
+    kill: signal,
+  };
+  if (!stored) {
+    const all = paths.map((path) => resolve(path));
+    return deliver(sendFiles(all, how), signal, options.json === true, undefined);
+  }
+  return withNode(context, 'read', async (api) => {
+    const located = await locateAll(api, selectionOf(options));
+    const instances = located.map((one) => ({ ...outgoing(one), name: one.path }));
+    return deliver(sendInstances(instances, how), signal, options.json === true, instances.length);
+  });
+}
+
+function namesStored({ study, series, instance, patient }: SelectionOptions): boolean {
+  return [study, series, instance, patient].some((option) => option !== undefined);
+}
+
+/** Sends, and tells of each file. */
+async function deliver(
+  files: AsyncIterable<SendEvent>,
+  signal: AbortSignal,
+  json: boolean,
+  total: number | undefined,
+): Promise<ExitCode> {
   const counts = { sent: 0, warning: 0, failed: 0, skipped: 0 };
-  const progress = new Progress({ label: 'send', unit: 'files' });
+  const progress = new Progress({ label: 'send', unit: 'files', total });
   let done = 0;
   let failure: unknown;
   try {
-    const files = sendFiles(
-      paths.map((path) => resolve(path)),
-      {
-        connect,
-        // Several may be under way at once, so that a peer with an asynchronous window is kept busy.
-        asyncWindow: 16,
-        responseTimeout: config.timeouts.response,
-        signal,
-        kill: signal,
-      },
-    );
     for await (const event of files) {
       counts[event.outcome]++;
       done++;
-      if (options.json === true) writeData(`${JSON.stringify(event)}\n`);
+      if (json) writeData(`${JSON.stringify(event)}\n`);
       else if (event.reason !== undefined && event.outcome !== 'skipped') {
         progress.clear();
         say(describe(event));
@@ -75,7 +112,7 @@ async function run(
     failure = error;
   }
   progress.clear();
-  if (options.json === true) {
+  if (json) {
     printJson({
       summary: counts,
       interrupted: signal.aborted,

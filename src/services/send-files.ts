@@ -31,6 +31,17 @@ export async function* sendFiles(
       else yield { path: found.path, bytes: 0, ...looked };
     }
   }
+  yield* sendInstances(instances, options);
+}
+
+/**
+ * Sends instances that are at hand, named by their `name`.
+ * @throws why no association could be had, after each instance was told of.
+ */
+export async function* sendInstances(
+  instances: readonly OutgoingInstance[],
+  options: Omit<SendOptions, 'kinds'>,
+): AsyncGenerator<SendEvent, void, undefined> {
   let unreachable: { readonly error: unknown } | undefined;
   for await (const result of sendAll(instances, { ...options, kinds: kindsOf(instances) })) {
     if (result.unreachable !== undefined) unreachable = { error: result.unreachable };
