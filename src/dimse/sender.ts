@@ -104,7 +104,7 @@ function pieceSize(sendLimit: number): number {
   return fragment * Math.max(1, Math.floor(PIECE / fragment));
 }
 
-/** Cuts a stream of chunks into pieces of a multiple of `size`, copying only what doesn't come in large chunks. */
+/** Makes a stream of chunks one of pieces of at least `size` bytes, copying only what doesn't come in large chunks. */
 class Pieces {
   private readonly size: number;
   private rest: Buffer | undefined;
@@ -117,9 +117,10 @@ class Pieces {
   *push(chunk: Buffer): Generator<Buffer> {
     while (chunk.length > 0) {
       if (this.rest === undefined && chunk.length >= this.size) {
-        const whole = chunk.length - (chunk.length % this.size);
-        yield chunk.subarray(0, whole);
-        chunk = chunk.subarray(whole);
+        // The association cuts it into equal fragments; all but the last must be even (PS3.8 9.3.5.1).
+        const even = chunk.length & ~1;
+        yield chunk.subarray(0, even);
+        chunk = chunk.subarray(even);
         continue;
       }
       this.rest ??= Buffer.allocUnsafe(this.size);

@@ -35,7 +35,7 @@ async function* read(
   try {
     yield* location.dataSetLength <= WHOLE
       ? readWhole(store, location, allocate)
-      : readThrough(store, location);
+      : readThrough(store, location, allocate);
   } catch (error) {
     throw isDamage(error) ? damaged(location, error) : error;
   }
@@ -56,11 +56,12 @@ async function* readWhole(
 async function* readThrough(
   store: Pick<Store, 'readDataSet'>,
   location: InstanceLocation,
+  allocate?: (length: number) => Buffer,
 ): AsyncGenerator<Buffer> {
   const digest = createHash('sha256');
   // The last piece waits for the digest: until then no receiver can take the object for whole.
   let held: Buffer | undefined;
-  for await (const chunk of store.readDataSet(location)) {
+  for await (const chunk of store.readDataSet(location, 'instances', undefined, allocate)) {
     digest.update(chunk);
     if (held !== undefined) yield held;
     held = chunk;

@@ -11,7 +11,7 @@ export interface OutgoingInstance {
   /**
    * The bytes of the data set as they are kept. What is checked against a seal must not be taken as complete by a receiver before it is known
    * to be right: an object of at most 4 MiB is checked before its first byte is handed out, a larger one before its last chunk is.
-   * The iterator's `return` closes the file. `allocate`: memory to read an object of at most 4 MiB into, which its reader may use again.
+   * The iterator's `return` closes the file. `allocate`: memory to read into, which the caller uses again.
    * @throws IsocenterError `FILE_DAMAGED` where the bytes are not what they were, or gone; `FILE_CHANGED` of a named file; `STORE_FAILED` where
    * they can't be read now: the instance can't be sent; in the middle, too.
    */

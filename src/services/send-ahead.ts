@@ -38,17 +38,18 @@ export class ReadAhead {
   private readonly supply: Supply;
   private readonly table: ContextTable;
   private readonly options: StoreOptions;
-  private readonly memory = new Memory();
+  private readonly wire: { readonly memory: Memory; readonly unsent: () => number };
   private readonly queue: Promise<Prepared | undefined>[] = [];
   private turn: Promise<unknown> = Promise.resolve();
   private held = 0;
   private wake: (() => void) | undefined;
   private ended = false;
 
-  constructor(supply: Supply, table: ContextTable, options: StoreOptions) {
+  constructor(supply: Supply, table: ContextTable, options: StoreOptions, unsent: () => number) {
     this.supply = supply;
     this.table = table;
     this.options = options;
+    this.wire = { memory: new Memory(), unsent };
   }
 
   /** The next instance; undefined at the end. @throws what the supply throws. */
@@ -107,8 +108,7 @@ export class ReadAhead {
 
   private async prepare(instance: OutgoingInstance): Promise<Prepared> {
     const context = this.table.choose(instance, this.options);
-    const source =
-      context === undefined ? undefined : new Source(instance, context, this.options, this.memory);
+    const source = context === undefined ? undefined : new Source(instance, context, this.options, this.wire);
     let released = false;
     const release = async (): Promise<void> => {
       if (released) return;

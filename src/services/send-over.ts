@@ -70,11 +70,12 @@ export class Transfer {
   private failure: { readonly error: unknown } | undefined;
 
   constructor(link: Link, supply: Supply, options: OverOptions) {
+    const { association } = link;
     this.link = link;
     this.options = options;
     this.window = Math.max(1, Math.min(options.window ?? link.scu.window, link.scu.window));
-    this.ahead = new ReadAhead(supply, new ContextTable(options.contexts), options);
-    void link.association.closed.then(() => (this.over = true));
+    this.ahead = new ReadAhead(supply, new ContextTable(options.contexts), options, () => association.unsent);
+    void association.closed.then(() => (this.over = true));
   }
 
   async *run(): AsyncGenerator<SendResult, void, undefined> {
@@ -155,8 +156,7 @@ export class Transfer {
         data,
         kill === undefined ? {} : { signal: kill },
       );
-      // An answer that came before the whole object was out leaves its bytes in use.
-      if (this.link.association.unsent === 0) source.recycle();
+      source.recycle();
       return answered(instance, status, command.ErrorComment);
     } catch (error) {
       const failed = { instance, outcome: 'failed', reason: source.failure ?? errorMessage(error) } as const;

@@ -19,12 +19,22 @@ export class Source {
   private readonly options: StoreOptions;
   private readonly iterator: AsyncIterator<Buffer>;
   private readonly memory: Memory;
-  private borrowed: Buffer[] = [];
+  private readonly unsent: () => number;
+  /** Memory that was lent for reading, by what was read into it. */
+  private readonly borrowed = new Set<Buffer>();
+  /** Chunks of a stream that may still be on their way, oldest first. */
+  private readonly handed: Buffer[] = [];
   private reason: string | undefined;
 
-  constructor(instance: OutgoingInstance, context: AcceptedContext, options: StoreOptions, memory: Memory) {
+  constructor(
+    instance: OutgoingInstance,
+    context: AcceptedContext,
+    options: StoreOptions,
+    wire: { readonly memory: Memory; readonly unsent: () => number },
+  ) {
     this.instance = instance;
-    this.memory = memory;
+    this.memory = wire.memory;
+    this.unsent = wire.unsent;
     this.options = options;
     const from = instance.TransferSyntaxUID;
     const to = context.transferSyntax;
@@ -62,20 +72,39 @@ export class Source {
     }
   }
 
-  /** Nobody holds the bytes any more: the next object may be read into their memory. */
+  /** The instance was answered: what is not on its way any more may be read into again. */
   recycle(): void {
-    for (const buffer of this.borrowed.splice(0)) this.memory.give(buffer);
+    // An answer that came before the whole object was out leaves its bytes in use.
+    if (this.unsent() > 0) return;
+    for (const buffer of this.borrowed) this.memory.give(buffer);
+    this.borrowed.clear();
   }
 
   private borrow(length: number): Buffer {
     const buffer = this.memory.take(length);
-    this.borrowed.push(buffer);
+    this.borrowed.add(buffer);
     return buffer;
   }
 
   private async *stream(start: Buffer[]): AsyncGenerator<Buffer> {
-    for (let chunk = start.shift(); chunk !== undefined; chunk = start.shift()) yield chunk;
-    for (let chunk = await this.next(); chunk !== undefined; chunk = await this.next()) yield chunk;
+    for (let chunk = start.shift() ?? (await this.next()); chunk !== undefined;) {
+      yield chunk;
+      this.handed.push(chunk);
+      this.recycleHanded();
+      chunk = start.shift() ?? (await this.next());
+    }
+  }
+
+  /** Who asks for a chunk has queued all but the last one before it; of what is queued, the last bytes are the unsent ones. */
+  private recycleHanded(): void {
+    let behind = this.handed.slice(1, -1).reduce((sum, { length }) => sum + length, 0);
+    for (let [oldest, next] = this.handed; oldest !== undefined && next !== undefined;) {
+      if (this.handed.length < 3 || behind < this.unsent()) return;
+      if (this.borrowed.delete(oldest)) this.memory.give(oldest);
+      void this.handed.shift();
+      behind -= next.length;
+      [oldest, next] = this.handed;
+    }
   }
 
   private async next(): Promise<Buffer | undefined> {

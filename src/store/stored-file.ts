@@ -151,7 +151,7 @@ async function fill(calls: FileCalls, fd: number, buffer: Buffer, position: numb
     if (read === 0) break;
     done += read;
   }
-  return buffer.subarray(0, done);
+  return done === buffer.length ? buffer : buffer.subarray(0, done);
 }
 
 /**
@@ -163,7 +163,7 @@ export async function* readDataSetOf(
   path: string,
   file: Pick<SealedFile, 'arrivalId' | 'dataSetOffset' | 'dataSetLength'>,
   pieceLength = READ_PIECE,
-  allocate: (length: number) => Buffer = Buffer.allocUnsafeSlow,
+  allocate: (length: number) => Buffer = (length) => Buffer.allocUnsafeSlow(length),
 ): AsyncGenerator<Buffer, void, undefined> {
   const { arrivalId, dataSetOffset, dataSetLength } = file;
   const end = dataSetOffset + dataSetLength;
