@@ -15,6 +15,7 @@ import type { NodeEventBus } from './events';
 import type { LogFn } from './log';
 import type { AssumedCharset, HeaderRules } from './services/arrivals';
 import { Backfill } from './services/backfill';
+import { storageCommitment, type CommitmentParts, type StorageCommitment } from './services/commitment';
 import { Duplicates } from './services/duplicates';
 import { reportDamage } from './services/damage';
 import { Exchanger } from './services/exchange';
@@ -238,6 +239,13 @@ export class Archive {
     });
   }
 
+  /** Storage commitment for peers; `reach` says how they are told. */
+  commitment(reach: CommitmentParts['reach']): StorageCommitment {
+    const { catalog, store } = this;
+    const { events, log } = this.options;
+    return storageCommitment({ catalog, store, events, log, reach });
+  }
+
   /** Every row of the catalog as canonical lines: equal before and after `reindex`. */
   dump(): AsyncIterable<string> {
     return this.catalog.dump();
@@ -276,16 +284,16 @@ export class Archive {
         this.requireRecovered();
         await quarantine.discard(arrivalId, reason);
       },
-      importPaths: (paths, signal) => {
-        this.requireRecovered();
-        return importPaths(this.importParts(), paths, signal);
-      },
       jobsList: async (filter, page) => {
         const { rows, next } = await catalog.jobs.list(filter, page);
         return { rows: rows.map(shownJob), next };
       },
       jobsRetry: (selection) => catalog.jobs.retry(selection, Date.now()),
       jobsCancel: (selection) => catalog.jobs.cancel(selection),
+      importPaths: (paths, signal) => {
+        this.requireRecovered();
+        return importPaths(this.importParts(), paths, signal);
+      },
     };
   }
 
@@ -363,15 +371,15 @@ export class Archive {
   }
 }
 
-function shownBackfill({ backfill }: Catalog): Status['backfill'] {
-  if (backfill === undefined) return undefined;
-  const { keywords, done, total, skipped } = backfill;
-  return { attributes: keywords, done, total, skipped };
 function shownJob({ payload, ...job }: Job): ShownJob {
   const uid = payload['SOPInstanceUID'];
   return { ...job, SOPInstanceUID: typeof uid === 'string' ? uid : undefined };
 }
 
+function shownBackfill({ backfill }: Catalog): Status['backfill'] {
+  if (backfill === undefined) return undefined;
+  const { keywords, done, total, skipped } = backfill;
+  return { attributes: keywords, done, total, skipped };
 }
 
 function assumedBy(config: Config): AssumedCharset {

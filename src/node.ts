@@ -19,6 +19,8 @@ import { createAccess } from './security/access';
 import { HostNames } from './security/host-names';
 import { RefusedCallers } from './security/refused-callers';
 import { cStore } from './services/c-store';
+import type { StorageCommitment } from './services/commitment';
+import type { CommitmentReach } from './services/commitment-reports';
 import { echo } from './services/echo';
 import { JobRunner } from './services/jobs-runner';
 import { isStored, negotiateContexts, negotiateExtended, negotiateRoles } from './services/negotiation';
@@ -70,6 +72,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
   let listener: Listener | undefined;
   let control: ControlServer | undefined;
   let runner: JobRunner | undefined;
+  let commitment: StorageCommitment | undefined;
   let stopping: Promise<void> | undefined;
 
   const names = new HostNames(
@@ -105,7 +108,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
     };
   }
 
-  function open(opened: Archive): Listener {
+  function open(opened: Archive, committing: StorageCommitment): Listener {
     const retrieval: RetrieveParts = {
       ...opened.retrieval,
       pendingInterval: () => config.timeouts.pending,
@@ -134,6 +137,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
           findMatches: () => config.limits.findMatches,
         }),
       },
+      committing.requests,
       {
         commandField: COMMAND['C-MOVE'],
         handles: (abstractSyntax) => carries(abstractSyntax, COMMAND['C-MOVE']),
@@ -210,6 +214,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
       responseTimeout: config.timeouts.response,
     });
     sessions.add(session);
+    commitment?.attach(association, session.scu);
     void session.finished.then((end) => {
       sessions.delete(session);
       events.emit('associationEnded', {
@@ -228,6 +233,21 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
     });
   }
 
+  /** How a remote is told of its storage commitment. */
+  function reachOf(name: string): CommitmentReach | undefined {
+    const remote = config.remotes.find((one) => one.name === name);
+    if (remote === undefined) return undefined;
+    const { commit, idle, response } = config.timeouts;
+    const called = remote.commit === 'same-association' ? undefined : outbound(config, name);
+    return {
+      connect:
+        called && ((proposal, callingAETitle, signal) => called.connect(proposal, signal, callingAETitle)),
+      // The association that it asked on has to be there when the time is over.
+      patience: called === undefined ? Math.min(commit, idle / 2) : commit,
+      responseTimeout: response,
+    };
+  }
+
   async function start(): Promise<{ port: number }> {
     observe(events, logger);
     archive = await Archive.open({
@@ -241,7 +261,8 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
       requireGoingOn();
       // A name server that hangs must not hold up the callers that are known by address.
       void names.start();
-      listener = open(opened);
+      commitment = opened.commitment(reachOf);
+      listener = open(opened, commitment);
       const { port } = await listener.listen();
       requireGoingOn();
       control = new ControlServer(
@@ -321,7 +342,8 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
         );
       },
     });
-    return new JobRunner({ queue: opened.jobs, handlers: [forwards], events, log });
+    const handlers = commitment === undefined ? [forwards] : [forwards, commitment.reports];
+    return new JobRunner({ queue: opened.jobs, handlers, events, log });
   }
 
   function stop(): Promise<void> {

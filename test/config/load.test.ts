@@ -94,6 +94,7 @@ log:      { level: info, format: text }
       idle: 60_000,
       response: 120_000,
       writeStall: 60_000,
+      commit: 60_000,
       pending: 5000,
     });
   });
@@ -166,6 +167,7 @@ log: { size: 1MB }`);
       idle: 120_000,
       response: 3_600_000,
       writeStall: 1500,
+      commit: 60_000,
       pending: 2000,
     });
     expect(config.log.size).toBe(1_000_000);

@@ -81,11 +81,11 @@ export class RawAcceptor {
   private take: ((wire: Wire) => void) | undefined;
   private readonly wires: Wire[] = [];
 
-  static listen(): Promise<RawAcceptor> {
+  static listen(port = 0): Promise<RawAcceptor> {
     const server = net.createServer({ noDelay: true });
     return new Promise((resolve, reject) => {
       server.once('error', reject);
-      server.listen(0, '127.0.0.1', () => resolve(new RawAcceptor(server)));
+      server.listen(port, '127.0.0.1', () => resolve(new RawAcceptor(server)));
     });
   }
 
