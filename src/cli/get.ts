@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import type { Config } from '../config/config';
 import { loadConfig } from '../config/load';
 import type { AttributeLevel } from '../dicom/attributes';
-import { statusMeaning, statusText } from '../dimse/status';
+import { statusText } from '../dimse/status';
 import { EXIT, errorMessage, IsocenterError, type ExitCode } from '../errors';
 import { printable } from '../printable';
 import { FolderSink } from '../services/retrieve-scu-files';
@@ -21,7 +21,7 @@ import { Progress } from './progress';
 import { fetchAll, type Fetched, type FetchParts } from './retrieve-fetch';
 import { askFor, parseLevel, type RetrieveOptions, retrieveOptions } from './retrieve-question';
 import { StoreSink } from './retrieve-store-sink';
-import type { Asked } from './retrieve-words';
+import { type Asked, meaningOf } from './retrieve-words';
 
 interface GetOptions extends RetrieveOptions {
   readonly output?: string;
@@ -217,9 +217,7 @@ class Report {
     if (this.json) {
       printJson({
         summary: { ...counts, bytes },
-        ...(last === undefined
-          ? {}
-          : { status: statusText(last.status), meaning: statusMeaning(last.status) }),
+        ...(last === undefined ? {} : { status: statusText(last.status), meaning: meaningOf(last.status) }),
         failedSOPInstanceUIDs: [...new Set(fetched?.outcomes.flatMap(({ failedUids }) => failedUids))],
         interrupted,
         ...(failure === undefined ? {} : { error: errorMessage(failure) }),

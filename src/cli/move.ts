@@ -3,7 +3,7 @@ import type { Config } from '../config/config';
 import { loadConfig } from '../config/load';
 import type { AttributeLevel } from '../dicom/attributes';
 import { Session } from '../dimse/session';
-import { statusCategory, statusMeaning, statusText } from '../dimse/status';
+import { statusCategory, statusText } from '../dimse/status';
 import { UID } from '../dicom/uids';
 import { EXIT, errorMessage, IsocenterError, type ExitCode } from '../errors';
 import { printable } from '../printable';
@@ -22,7 +22,7 @@ import { printJson, say, writeData } from './output';
 import { resolvePeer } from './peers';
 import { Progress } from './progress';
 import { askFor, parseLevel, type RetrieveOptions, retrieveOptions } from './retrieve-question';
-import { type Asked, exitOf, failureOf, modelRefused, who } from './retrieve-words';
+import { type Asked, exitOf, failureOf, meaningOf, modelRefused, who } from './retrieve-words';
 
 interface MoveOptions extends RetrieveOptions {
   readonly to?: string;
@@ -130,7 +130,7 @@ async function run(
     });
   } else {
     for (const uid of outcome?.failedUids ?? []) say(`${printable(uid, 64)}: failed`);
-    writeData(`${summary(counts)}, to ${destination}\n`);
+    if (counts.completed !== undefined) writeData(`${summary(counts)}, to ${destination}\n`);
   }
   if (signal.aborted) {
     say('isocenter: interrupted');
@@ -155,7 +155,7 @@ export function conclude(outcome: RetrieveOutcome, asked: Asked): ExitCode {
 }
 
 function statusOf({ status, comment }: RetrieveOutcome): Record<string, unknown> {
-  return { status: statusText(status), meaning: statusMeaning(status), ...(comment ? { comment } : {}) };
+  return { status: statusText(status), meaning: meaningOf(status), ...(comment ? { comment } : {}) };
 }
 
 function countsOf({ completed, warning, failed, remaining }: SubOperations): Record<string, number | null> {
@@ -169,9 +169,8 @@ function countsOf({ completed, warning, failed, remaining }: SubOperations): Rec
 }
 
 function summary({ completed, warning, failed, remaining }: SubOperations): string {
-  if (completed === undefined) return 'the peer counted nothing';
   const rest = remaining === undefined || remaining === 0 ? '' : `, ${remaining} not begun`;
-  return `${completed} completed, ${warning ?? 0} with a warning, ${failed ?? 0} failed${rest}`;
+  return `${completed ?? 0} completed, ${warning ?? 0} with a warning, ${failed ?? 0} failed${rest}`;
 }
 
 /** The title that goes into the request: that of a remote, or what was written. */

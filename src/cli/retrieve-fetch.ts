@@ -13,6 +13,9 @@ import { type Asked, modelRefused } from './retrieve-words';
 /** UIDs in one identifier: some peers take no long lists, and a UI value ends at 64 KiB (PS3.5 7.1.2). */
 const UIDS_AT_ONCE = 200;
 
+/** So many classes fit an association with every transfer syntax that we know for itself. */
+const ROOMY = 6;
+
 export interface FetchParts {
   readonly asked: Asked;
   readonly connect: (proposal: Proposal) => Promise<Association>;
@@ -55,9 +58,27 @@ export async function fetchAll(parts: FetchParts): Promise<Fetched> {
     else wanted.push(instance);
   }
   if (wanted.length === 0 || signal.aborted) return { outcomes: [], failedThere: 0, missing: 0 };
-  const identifiers =
-    wanted.length === listed.length ? [question.identifier] : identifiersFor(parts, listed, wanted);
-  return fetch(parts, identifiers, classesOf(wanted), wanted);
+  return fetchRounds(parts, listed, wanted);
+}
+
+/**
+ * A class of few has room for more transfer syntaxes: what the peer could not send among all is asked for again by itself. The last
+ * round's answers count.
+ */
+async function fetchRounds(
+  parts: FetchParts,
+  listed: readonly ListedInstance[],
+  wanted: readonly ListedInstance[],
+): Promise<Fetched> {
+  for (let left = wanted; ;) {
+    const classes = classesOf(left);
+    const identifiers =
+      left.length === listed.length ? [parts.asked.question.identifier] : identifiersFor(parts, listed, left);
+    const { refused, ...fetched } = await fetch(parts, identifiers, classes, left);
+    const fewer = new Set(refused.map(({ SOPClassUID }) => SOPClassUID)).size < classes.length;
+    if (refused.length === 0 || !fewer || classes.length <= ROOMY || parts.signal.aborted) return fetched;
+    left = refused;
+  }
 }
 
 /** Undefined where the peer doesn't tell. */
@@ -128,7 +149,7 @@ async function fetch(
   identifiers: readonly DataSet[],
   classes: readonly string[],
   wanted: readonly ListedInstance[] | undefined,
-): Promise<Fetched> {
+): Promise<Fetched & { readonly refused: readonly ListedInstance[] }> {
   const { asked, connect, responseTimeout, sink, signal } = parts;
   const sopClass = asked.question.model.get;
   const proposal = proposeGet(sopClass, classes);
@@ -173,10 +194,11 @@ async function fetch(
     await association.release();
   }
   const failures = outcomes.reduce((sum, { counts }) => sum + (counts.failed ?? 0), 0);
-  const missing = wanted?.filter(({ SOPInstanceUID }) => !arrived.has(SOPInstanceUID)).length ?? 0;
+  const absent = wanted?.filter(({ SOPInstanceUID }) => !arrived.has(SOPInstanceUID)) ?? [];
   return {
     outcomes,
     failedThere: Math.max(0, failures - failedHere.size),
-    missing: signal.aborted ? 0 : Math.max(0, missing - failures),
+    missing: signal.aborted ? 0 : Math.max(0, absent.length - failures),
+    refused: absent.filter(({ SOPInstanceUID }) => !failedHere.has(SOPInstanceUID)),
   };
 }

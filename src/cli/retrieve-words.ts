@@ -37,6 +37,13 @@ export function modelRefused(error: unknown, { operation, peer, question }: Aske
   );
 }
 
+/** What a status means in a retrieval: B000 has another meaning there than in C-STORE. */
+export function meaningOf(status: number): string {
+  return status === STATUS.SubOperationsCompleteWithFailures
+    ? 'done, with failures or warnings'
+    : statusMeaning(status);
+}
+
 /** What a final status says, to whom it happened and what mends it (PS3.4 C.4.2.1.5, C.4.3.1.4). */
 export function failureOf(outcome: RetrieveOutcome, asked: Asked): IsocenterError {
   const { status, comment, offendingElements } = outcome;
@@ -44,7 +51,7 @@ export function failureOf(outcome: RetrieveOutcome, asked: Asked): IsocenterErro
     const name = attributeName(tag);
     return name === formatTag(tag) ? name : `${name} ${formatTag(tag)}`;
   });
-  const meaning = statusMeaning(status);
+  const meaning = meaningOf(status);
   const said = comment === undefined || comment === '' || comment === meaning ? '' : `: "${comment}"`;
   const message =
     `${who(asked.peer)} answered the ${asked.operation} with ${statusText(status)} (${meaning})` +
