@@ -110,16 +110,20 @@ class Delivery {
     this.workers++;
     try {
       while (!this.stopped) {
-        // Only who has work calls.
+        // Only who has work calls, and keeps it for itself meanwhile.
         const first = this.again.length > 0 ? undefined : await this.backlog.next(group);
         if (first === undefined && this.again.length === 0) return;
-        if (first !== undefined) this.backlog.putBack(group, [first]);
-        let association: Association;
+        const alone = this.workers === 1;
+        let association: Association | undefined;
         try {
           association = await this.options.connect(this.proposal(group));
         } catch (error) {
-          // Nobody there, or not for us: the same answer awaits the rest, unless another association stands.
-          if (this.workers === 1) this.givenUp = { error };
+          // Nobody there, or not for us: the same answer awaits the rest, unless other associations stand or have stood meanwhile.
+          if (alone) this.givenUp = { error };
+        }
+        if (first !== undefined) this.backlog.putBack(group, [first]);
+        if (association === undefined) {
+          if (this.workers === 1) continue;
           return;
         }
         yield* this.serve(association, group);

@@ -1,116 +1,24 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { Session } from '../../src/dimse/session';
-import type { DimseResponse, ServiceEntry } from '../../src/dimse/types';
-import { Listener } from '../../src/net/listener';
-import { connect } from '../../src/net/requestor';
-import type { Association } from '../../src/net/types';
+import type { DimseResponse } from '../../src/dimse/types';
 import { sendFiles, type SendEvent } from '../../src/services/send-files';
 import { part10, SOP, TS, type ObjectFields } from '../support/data-sets';
 import { sha256 } from '../support/ledger-scu';
-import { OPEN_POLICY, TIMEOUTS } from '../support/upper-layer';
 import { cleanUp, object } from './kit';
-
-/** A peer on a real socket that does with each instance what the test says. */
-interface Received {
-  readonly association: number;
-  readonly uid: string;
-  readonly sha256: string;
-  readonly transferSyntax: string;
-  /** Requests that were under way when this one came. */
-  readonly besides: number;
-}
-
-type Answer = DimseResponse | 'abort' | 'silence' | 'release';
+import { SendPeer } from './send-peer';
 
 let source: string;
-let listener: Listener;
-let port: number;
-let received: Received[];
-let associations: Association[];
-let asked: { contexts: number; window: number | undefined }[];
-let answer: (uid: string, nth: number) => Answer | Promise<Answer>;
-let accepts: (sopClass: string, syntax: string) => boolean;
+let peer: SendPeer;
 
 beforeEach(async () => {
   source = fs.mkdtempSync(path.join(os.tmpdir(), 'isocenter-send-'));
-  received = [];
-  associations = [];
-  asked = [];
-  answer = () => ({ status: 0 });
-  accepts = () => true;
-  let running = 0;
-  listener = new Listener({
-    host: '127.0.0.1',
-    port: 0,
-    limits: () => ({ associations: 10, associationsPerRemote: 10 }),
-    timeouts: () => ({ ...TIMEOUTS, abortGrace: 100 }),
-    policy: () => ({
-      ...OPEN_POLICY,
-      decideAccess: () => ({
-        accepted: true,
-        peer: { name: 'x', allow: new Set(['store'] as const), unknownSyntaxes: true },
-      }),
-      negotiateContexts: (request) => {
-        asked.push({ contexts: request.contexts.length, window: request.asyncWindow?.invoked });
-        return request.contexts.map(({ id, abstractSyntax, transferSyntaxes }) => ({
-          id,
-          result: accepts(abstractSyntax, transferSyntaxes[0]!) ? 0 : 3,
-          transferSyntax: transferSyntaxes[0]!,
-        }));
-      },
-    }),
-    implementation: { classUID: '2.25.1', versionName: 'TEST_PEER' },
-    maximumLength: 16384,
-    unavailable: () => undefined,
-    onRejected: () => undefined,
-    onProtocolError: () => undefined,
-    onFault: (error) => {
-      throw error;
-    },
-    onAssociation: (association) => {
-      associations.push(association);
-      const number = associations.length;
-      const store: ServiceEntry = {
-        commandField: 1,
-        handles: () => true,
-        right: 'store',
-        service: async function* (request) {
-          const besides = running++;
-          try {
-            const parts: Buffer[] = [];
-            for await (const part of request.dataSet!) parts.push(part);
-            const uid = request.command.AffectedSOPInstanceUID!;
-            received.push({
-              association: number,
-              uid,
-              sha256: sha256(Buffer.concat(parts)),
-              transferSyntax: request.context.transferSyntax,
-              besides,
-            });
-            const verdict = await answer(uid, received.length);
-            if (verdict === 'abort') association.abort(0, 0, 'the test says so');
-            else if (verdict === 'release') void association.release();
-            if (typeof verdict === 'string') {
-              await association.closed;
-              return;
-            }
-            yield verdict;
-          } finally {
-            running--;
-          }
-        },
-      };
-      new Session(association, { services: [store] });
-    },
-  });
-  ({ port } = await listener.listen());
+  peer = new SendPeer();
+  await peer.listen();
 });
 
 afterEach(async () => {
-  for (const association of associations) association.abort(0, 0, 'the test ends');
-  await listener.close();
+  await peer.end();
   fs.rmSync(source, { recursive: true, force: true });
   await cleanUp();
 });
@@ -136,18 +44,7 @@ async function send(
   const signal = options.signal ?? new AbortController().signal;
   try {
     for await (const event of sendFiles([source], {
-      connect: (proposal) =>
-        connect({
-          ...proposal,
-          host: '127.0.0.1',
-          port,
-          callingAETitle: 'SENDER',
-          calledAETitle: 'PEER',
-          implementation: { classUID: '2.25.1', versionName: 'X' },
-          maximumLength: 16384,
-          timeouts: { ...TIMEOUTS, abortGrace: 100 },
-          signal,
-        }),
+      connect: peer.connect,
       ...(options.window === undefined ? {} : { asyncWindow: options.window }),
       responseTimeout: options.timeout ?? 5000,
       signal,
@@ -181,18 +78,18 @@ it('sends each file unchanged, in its own syntax, one context for each class and
   const { events, error, all } = await send();
   expect(error).toBeUndefined();
   expect(events).toEqual({ a: 'sent', b: 'sent', c: 'sent', d: 'sent' });
-  expect(received.map(({ uid }) => uid)).toEqual(uids);
-  expect(received.map((one) => one.sha256)).toEqual(digests);
-  expect(received.map(({ transferSyntax }) => transferSyntax)).toEqual([
+  expect(peer.received.map(({ uid }) => uid)).toEqual(uids);
+  expect(peer.received.map((one) => one.sha256)).toEqual(digests);
+  expect(peer.received.map(({ transferSyntax }) => transferSyntax)).toEqual([
     TS.explicit,
     TS.implicit,
     TS.rle,
     TS.explicit,
   ]);
-  expect(asked).toEqual([{ contexts: 3, window: undefined }]);
+  expect(peer.asked).toEqual([{ contexts: 3, window: undefined }]);
   expect(all.map(({ status }) => status)).toEqual([0, 0, 0, 0]);
   // Released, not cut.
-  expect((await associations[0]!.closed).kind).toBe('released');
+  expect((await peer.associations[0]!.closed).kind).toBe('released');
 });
 
 it('takes several associations where the kinds do not fit one', async () => {
@@ -201,12 +98,12 @@ it('takes several associations where the kinds do not fit one', async () => {
   const { events, error } = await send();
   expect(error).toBeUndefined();
   expect(new Set(Object.values(events))).toEqual(new Set(['sent']));
-  expect(asked.map(({ contexts }) => contexts)).toEqual([128, 2]);
-  expect(received).toHaveLength(130);
+  expect(peer.asked.map(({ contexts }) => contexts)).toEqual([128, 2]);
+  expect(peer.received).toHaveLength(130);
 });
 
 it('says of each file what the peer does not take', async () => {
-  accepts = (sopClass, syntax) => sopClass === SOP.ct && syntax === TS.explicit;
+  peer.accepts = (sopClass, syntax) => sopClass === SOP.ct && syntax === TS.explicit;
   put('a');
   put('b', { SOPClassUID: SOP.mr });
   put('c', {}, TS.rle);
@@ -214,11 +111,11 @@ it('says of each file what the peer does not take', async () => {
   expect(error).toBeUndefined();
   expect(events).toEqual({ a: 'sent', b: 'failed', c: 'failed' });
   expect(all[1]!.reason).toBe(`the peer does not take SOP class ${SOP.mr} in transfer syntax ${TS.explicit}`);
-  expect(received).toHaveLength(1);
+  expect(peer.received).toHaveLength(1);
 });
 
 it('says so, too, where it takes nothing', async () => {
-  accepts = () => false;
+  peer.accepts = () => false;
   put('a');
   put('b');
   const { events } = await send();
@@ -232,7 +129,7 @@ it('tells warnings and failures apart, and goes on', async () => {
     3: { status: 0x0111 },
     4: { status: 0 },
   };
-  answer = (_uid, nth) => statuses[nth]!;
+  peer.answer = (_uid, nth) => statuses[nth]!;
   for (const name of ['a', 'b', 'c', 'd']) put(name);
   const { events, all } = await send();
   expect(events).toEqual({ a: 'warning', b: 'failed', c: 'failed', d: 'sent' });
@@ -247,66 +144,66 @@ it('skips what is no instance and fails what is broken, before it calls', async 
   fs.symlinkSync('/etc/hostname', path.join(source, 'c'));
   const { events } = await send();
   expect(events).toEqual({ 'a.txt': 'skipped', b: 'failed', c: 'skipped' });
-  expect(associations).toHaveLength(0);
+  expect(peer.associations).toHaveLength(0);
 });
 
 describe('an association that ends in the middle', () => {
   it.each(['abort', 'release'] as const)(
     '(%s) is opened again, and what was under way is tried once more',
     async (how) => {
-      answer = (_uid, nth) => (nth === 2 ? how : { status: 0 });
+      peer.answer = (_uid, nth) => (nth === 2 ? how : { status: 0 });
       const uids = ['a', 'b', 'c', 'd'].map((name) => put(name));
       const { events, error } = await send();
       expect(error).toBeUndefined();
       expect(events).toEqual({ a: 'sent', b: 'sent', c: 'sent', d: 'sent' });
-      expect(received.map(({ uid }) => uids.indexOf(uid))).toEqual([0, 1, 1, 2, 3]);
-      expect(associations).toHaveLength(2);
+      expect(peer.received.map(({ uid }) => uids.indexOf(uid))).toEqual([0, 1, 1, 2, 3]);
+      expect(peer.associations).toHaveLength(2);
     },
   );
 
   it('each time at the same file: it fails, the others are sent', async () => {
     const bad = put('b');
-    answer = (uid) => (uid === bad ? 'abort' : { status: 0 });
+    peer.answer = (uid) => (uid === bad ? 'abort' : { status: 0 });
     for (const name of ['a', 'c', 'd']) put(name);
     const { events, error, all } = await send();
     expect(error).toBeUndefined();
     expect(events).toEqual({ a: 'sent', b: 'failed', c: 'sent', d: 'sent' });
     expect(all.find((event) => event.outcome === 'failed')!.reason).toMatch(/association/);
-    expect(received.filter(({ uid }) => uid === bad)).toHaveLength(2);
+    expect(peer.received.filter(({ uid }) => uid === bad)).toHaveLength(2);
   });
 
   it('each time at the same file of many under way: it takes no others with it', async () => {
     const bad = put('b');
-    answer = (uid) => (uid === bad ? 'abort' : { status: 0 });
+    peer.answer = (uid) => (uid === bad ? 'abort' : { status: 0 });
     for (const name of ['a', 'c', 'd', 'e', 'f']) put(name);
     const { events } = await send({ window: 4 });
     expect(events).toEqual({ a: 'sent', b: 'failed', c: 'sent', d: 'sent', e: 'sent', f: 'sent' });
   });
 
   it('always: the rest is given up, and each file is told of', async () => {
-    answer = () => 'abort';
+    peer.answer = () => 'abort';
     for (let index = 0; index < 10; index++) put(`${index}`);
     const { events, error } = await send();
     expect(Object.values(events)).toEqual(Array<string>(10).fill('failed'));
     expect(error).toMatchObject({ code: 'ASSOCIATION_ENDED', exitCode: 4 });
     // Two files, each sent twice.
-    expect(associations).toHaveLength(4);
+    expect(peer.associations).toHaveLength(4);
   });
 
   it('because the peer never answers: the rest is given up after two', async () => {
-    answer = () => 'silence';
+    peer.answer = () => 'silence';
     for (let index = 0; index < 5; index++) put(`${index}`);
     const { events, error, all } = await send({ timeout: 50 });
     expect(Object.values(events)).toEqual(Array<string>(5).fill('failed'));
     expect(all[0]!.reason).toMatch(/did not answer C-STORE/);
     expect(error).toMatchObject({ code: 'ASSOCIATION_ENDED' });
-    expect(associations).toHaveLength(2);
+    expect(peer.associations).toHaveLength(2);
   });
 
   it('and nobody listens any more: what is left fails with that reason', async () => {
-    answer = async (_uid, nth) => {
+    peer.answer = async (_uid, nth) => {
       if (nth < 2) return { status: 0 };
-      void listener.close();
+      void peer.close();
       return 'abort';
     };
     for (let index = 0; index < 4; index++) put(`${index}`);
@@ -318,7 +215,7 @@ describe('an association that ends in the middle', () => {
 });
 
 it('fails every file with the reason where nobody takes the call, those of further associations, too', async () => {
-  await listener.close();
+  await peer.close();
   for (let index = 0; index < 130; index++) put(`${index}`, { SOPClassUID: `1.2.3.${index}`, size: 0 });
   const { events, error, all } = await send();
   expect(Object.values(events)).toEqual(Array<string>(130).fill('failed'));
@@ -330,37 +227,37 @@ it('has as many under way as the peer agreed to', async () => {
   for (let index = 0; index < 12; index++) put(String(index).padStart(2, '0'));
   const { events } = await send({ window: 4 });
   expect(new Set(Object.values(events))).toEqual(new Set(['sent']));
-  const most = Math.max(...received.map(({ besides }) => besides));
+  const most = Math.max(...peer.received.map(({ besides }) => besides));
   expect(most).toBeGreaterThan(0);
   expect(most).toBeLessThan(4);
-  received.length = 0;
+  peer.received.length = 0;
   await send();
-  expect(Math.max(...received.map(({ besides }) => besides))).toBe(0);
+  expect(Math.max(...peer.received.map(({ besides }) => besides))).toBe(0);
 });
 
 it('stops when it is interrupted', async () => {
   const stop = new AbortController();
   for (let index = 0; index < 5; index++) put(`${index}`);
-  answer = (_uid, nth) => {
+  peer.answer = (_uid, nth) => {
     if (nth === 2) stop.abort();
     return { status: 0 };
   };
   const { all, error } = await send({ signal: stop.signal });
   expect(error).toBeUndefined();
   expect(all.length).toBeLessThan(4);
-  expect(received.length).toBeLessThan(4);
+  expect(peer.received.length).toBeLessThan(4);
 });
 
 it('a file that becomes shorter while it is sent is never taken for a whole one', async () => {
   put('a', { size: 900 });
   put('b');
   const file = path.join(source, 'a');
-  accepts = () => {
+  peer.accepts = () => {
     fs.truncateSync(file, 300_000);
     return true;
   };
   const { events, all } = await send();
   expect(events).toEqual({ a: 'failed', b: 'sent' });
   expect(all[0]!.reason).toMatch(/shorter/);
-  expect(received).toHaveLength(1);
+  expect(peer.received).toHaveLength(1);
 });
