@@ -10,10 +10,11 @@ import { readRetrieve, retrieve, type Operation, type Outgoing, type RetrievePar
 import { DestinationTurns, type Turn } from './retrieve-turns';
 import { sendAll, type SendOptions, type SendResult } from './send';
 
-/** Milliseconds after which an association is given up for others that wait; much shorter ones would spend the time on negotiating. */
-const SHARE = 50;
-/** Opening the next one may take so much of it: 1 of 10. */
-const WORTH = 10;
+/**
+ * How long a move keeps an association that others wait for, in milliseconds: a part of the time that it has had so far, so that those who began
+ * together end together; long enough not to spend the time on negotiating, and for nobody to wait long.
+ */
+const SHARE = { part: 0.25, least: 10, most: 100, timesOpening: 5 };
 /** Jobs added at once. */
 const JOBS = 500;
 
@@ -32,6 +33,8 @@ export interface MoveParts extends RetrieveParts {
   readonly responseTimeout: () => number;
   /** Requests under way at once that are offered to a destination. */
   readonly asyncWindow: number;
+  /** Where others send to the same destinations. */
+  readonly turns?: DestinationTurns;
 }
 
 /**
@@ -39,7 +42,7 @@ export interface MoveParts extends RetrieveParts {
  * `DimseError` A801, 0124, A900, C000, A701.
  */
 export function cMove(parts: MoveParts): Service {
-  const turns = new DestinationTurns();
+  const turns = parts.turns ?? new DestinationTurns();
   return async function* move(request: DimseRequest, context: ServiceContext): AsyncGenerator<DimseResponse> {
     const { MoveDestination: title = '' } = request.command;
     const destination = findDestination(parts.remotes(), title, context.peer);
@@ -84,10 +87,11 @@ async function* deliver(
     kill,
     onDamaged,
   };
+  let spent = 0;
   for (;;) {
     const turn = await turns.take(destination.name, destination.associations, signal);
     if (turn === undefined) return;
-    const share = new Share(instances, turn);
+    const share = new Share(instances, turn, spent);
     try {
       const results = sendAll(share, {
         ...options,
@@ -103,6 +107,7 @@ async function* deliver(
     } finally {
       turn.end();
     }
+    spent += share.duration;
     if (share.finished || signal.aborted) return;
   }
 }
@@ -111,13 +116,22 @@ async function* deliver(
 class Share implements AsyncIterable<OutgoingInstance> {
   private readonly instances: AsyncIterator<OutgoingInstance, undefined>;
   private readonly turn: Turn;
+  private readonly spent: number;
+  private begin: number | undefined;
   private until = Infinity;
   private kept = false;
   private end = false;
 
-  constructor(instances: AsyncIterator<OutgoingInstance, undefined>, turn: Turn) {
+  /** @param spent Milliseconds that the operation has had in its turns before. */
+  constructor(instances: AsyncIterator<OutgoingInstance, undefined>, turn: Turn, spent: number) {
     this.instances = instances;
     this.turn = turn;
+    this.spent = spent;
+  }
+
+  /** Milliseconds since the first association was open. */
+  get duration(): number {
+    return this.begin === undefined ? 0 : performance.now() - this.begin;
   }
 
   /** No instance is left. */
@@ -129,8 +143,11 @@ class Share implements AsyncIterable<OutgoingInstance> {
   async timed(opening: Promise<Association>): Promise<Association> {
     const began = performance.now();
     const association = await opening;
-    const now = performance.now();
-    this.until = Math.min(this.until, now + Math.max(SHARE, WORTH * (now - began)));
+    if (this.begin !== undefined) return association;
+    this.begin = performance.now();
+    const { part, least, most, timesOpening } = SHARE;
+    const share = Math.min(most, Math.max(least, part * this.spent));
+    this.until = this.begin + Math.max(share, timesOpening * (this.begin - began));
     return association;
   }
 
