@@ -20,7 +20,7 @@ module.exports = {
       ...common,
       displayName: 'unit',
       testMatch: [
-        '<rootDir>/test/{dicom,net,dimse,store,catalog,security,config,services,cli,admin}/**/*.test.ts',
+        '<rootDir>/test/{dicom,net,dimse,store,catalog,security,config,services,cli,admin,transcode}/**/*.test.ts',
         '<rootDir>/test/*.test.ts',
       ],
     },

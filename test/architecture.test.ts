@@ -21,6 +21,7 @@ const LAYERS: Readonly<Record<string, number>> = {
   catalog: 1,
   store: 1,
   security: 1,
+  transcode: 1,
   dicom: 0,
   'errors.ts': 0,
   'events.ts': 0,
@@ -34,6 +35,7 @@ const LAYERS: Readonly<Record<string, number>> = {
 /** Where each third party may be imported; a prefix of the path below src/. */
 const THIRD_PARTIES: Readonly<Record<string, readonly string[]>> = {
   dcmjs: ['dicom/dictionary.ts'],
+  'dcmjs-codecs': ['transcode/'],
   'better-sqlite3': ['catalog/sqlite/'],
   winston: ['log.ts'],
   commander: ['cli/'],

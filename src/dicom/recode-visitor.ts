@@ -5,6 +5,7 @@ import {
   type ElementVisitor,
   type ValueHandling,
 } from './element-visitor';
+import { RecodeProblem } from './recode-problem';
 import type { RecodeOutput } from './recode-output';
 import { decide, explicitVr, isDeciding, type ValueContext } from './recode-vr';
 import { ElementWriter, headerSize } from './recode-writer';
@@ -21,11 +22,6 @@ const LONGEST_SHORT = 0xffff;
 export interface NativeEncoding {
   readonly explicit: boolean;
   readonly littleEndian: boolean;
-}
-
-/** Why a data set can't be brought into another syntax: half a sentence, without a value of the data set. */
-export class RecodeProblem extends Error {
-  readonly code = 'RECODE';
 }
 
 /** A sequence or an item that is open. */

@@ -1,6 +1,7 @@
 import { ElementWalker } from './element-walker';
 import { RecodeOutput } from './recode-output';
-import { RecodeProblem, RecodeVisitor, type NativeEncoding } from './recode-visitor';
+import { RecodeProblem } from './recode-problem';
+import { RecodeVisitor, type NativeEncoding } from './recode-visitor';
 
 /**
  * Brings an uncompressed data set into another uncompressed encoding (PS3.5 A.1 to A.3) as its bytes come, without loss: private and unknown
