@@ -23,13 +23,14 @@ import type { StorageCommitment } from './services/commitment';
 import type { CommitmentReach } from './services/commitment-reports';
 import { echo } from './services/echo';
 import { JobRunner } from './services/jobs-runner';
+import { deliver } from './services/forward';
 import { isStored, negotiateContexts, negotiateExtended, negotiateRoles } from './services/negotiation';
 import { cFind } from './services/query';
 import { carries } from './services/query-classes';
 import type { RetrieveParts } from './services/retrieve';
 import { cGet } from './services/retrieve-get';
 import { cMove } from './services/retrieve-move';
-import { kindsOf, sendAll } from './services/send';
+import { DestinationTurns } from './services/retrieve-turns';
 
 /** Milliseconds that running operations have to end after SIGTERM. */
 const DRAIN_TIME = 30_000;
@@ -72,6 +73,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
   let listener: Listener | undefined;
   let control: ControlServer | undefined;
   let runner: JobRunner | undefined;
+  const turns = new DestinationTurns();
   let commitment: StorageCommitment | undefined;
   let stopping: Promise<void> | undefined;
 
@@ -153,6 +155,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
           jobs: opened.jobs,
           responseTimeout: () => config.timeouts.response,
           asyncWindow: ASYNC_WINDOW,
+          turns,
         }),
       },
       {
@@ -230,9 +233,6 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
         milliseconds: Math.round(performance.now() - started),
         outcome: end.kind === 'released' ? 'released' : end.reason,
       });
-    });
-  }
-
   /** How a remote is told of its storage commitment. */
   function reachOf(name: string): CommitmentReach | undefined {
     const remote = config.remotes.find((one) => one.name === name);
@@ -246,6 +246,9 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
       patience: called === undefined ? Math.min(commit, idle / 2) : commit,
       responseTimeout: response,
     };
+  }
+
+    });
   }
 
   async function start(): Promise<{ port: number }> {
@@ -328,18 +331,20 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
     const forwards = opened.forwards({
       send: (name, instances, { signal, kill }) => {
         const remote = outbound(config, name);
-        return (
-          remote &&
-          sendAll(instances, {
-            connect: (proposal) => remote.connect(proposal, signal),
-            kinds: kindsOf(instances),
-            asyncWindow: ASYNC_WINDOW,
-            responseTimeout: config.timeouts.response,
-            signal,
-            kill,
-            onDamaged: opened.onDamaged,
-          })
-        );
+        const destination = moveDestinations(config).find((one) => one.name === name);
+        if (remote === undefined || destination === undefined || 'missing' in destination) return undefined;
+        return deliver(instances, {
+          destination: name,
+          associations: destination.associations,
+          turns,
+          connect: (proposal) => remote.connect(proposal, signal),
+          transcode: destination.transcode,
+          asyncWindow: ASYNC_WINDOW,
+          responseTimeout: config.timeouts.response,
+          signal,
+          kill,
+          onDamaged: opened.onDamaged,
+        });
       },
     });
     const handlers = commitment === undefined ? [forwards] : [forwards, commitment.reports];

@@ -3,10 +3,14 @@ import type { Catalog, InstanceLocation } from '../catalog/types';
 import type { LogFn } from '../log';
 import { unreached, type JobContext, type JobHandler, type JobOutcome } from './jobs';
 import type { OutgoingInstance } from './outgoing';
-import type { SendResult } from './send-types';
+import type { DestinationTurns, Turn } from './retrieve-turns';
+import { kindsOf, sendAll, type SendOptions, type SendResult } from './send';
 
 /** Instances of one association: what a crash may send twice, and what another job waits for at most. */
 const BATCH = 100;
+
+/** Instances that are sent in a turn in any case: opening an association has its price. */
+const LEAST_TURN = 10;
 
 const GONE = 'the instance is not held any more';
 
@@ -100,6 +104,40 @@ async function* forward(
         milliseconds: Math.round(performance.now() - began),
       });
     }
+  }
+}
+
+export interface Delivery extends Omit<SendOptions, 'kinds' | 'parallel' | 'signal'> {
+  readonly destination: string;
+  /** Associations with the destination at a time, moves included. */
+  readonly associations: number;
+  readonly turns: DestinationTurns;
+  readonly signal: AbortSignal;
+}
+
+/** Sends instances in turns with the moves to the same destination: a move that waits gets the association soon. */
+export async function* deliver(
+  instances: readonly OutgoingInstance[],
+  { destination, associations, turns, ...options }: Delivery,
+): AsyncGenerator<SendResult> {
+  const left = [...instances];
+  while (left.length > 0) {
+    const turn = await turns.take(destination, associations, options.signal);
+    if (turn === undefined) return;
+    try {
+      yield* sendAll(share(left, turn), { ...options, kinds: kindsOf(left), parallel: turn.associations });
+    } finally {
+      turn.end();
+    }
+    if (options.signal.aborted) return;
+  }
+}
+
+function* share(left: OutgoingInstance[], turn: Turn): Generator<OutgoingInstance> {
+  for (let sent = 0; sent < LEAST_TURN || !turn.contested; sent++) {
+    const next = left.shift();
+    if (next === undefined) return;
+    yield next;
   }
 }
 
