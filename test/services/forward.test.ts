@@ -1,9 +1,10 @@
 import fs from 'node:fs';
 import type { Job } from '../../src/catalog/jobs';
 import type { InstanceLocation } from '../../src/catalog/types';
-import { forwardHandler, type ForwardParts } from '../../src/services/forward';
+import { deliver, forwardHandler, type ForwardParts } from '../../src/services/forward';
 import { isUnreached, type JobOutcome } from '../../src/services/jobs';
 import type { OutgoingInstance } from '../../src/services/outgoing';
+import { DestinationTurns } from '../../src/services/retrieve-turns';
 import type { SendResult } from '../../src/services/send-types';
 import { CT, arrival } from '../catalog/arrivals';
 import { cleanUp, deleteCurrent, newDirectory, object, openArchive, type Opened } from './kit';
@@ -281,5 +282,57 @@ describe('jobs of what is stored', () => {
     const found: JobOutcome[] = [];
     for await (const outcome of handler.run(jobs, CONTEXT)) found.push(outcome);
     expect(found).toMatchObject([{ outcome: 'done', note: expect.any(String) as string }]);
+  });
+});
+
+describe('the associations of a destination', () => {
+  it('are given to a move that waits, and the rest goes out later', async () => {
+    const turns = new DestinationTurns();
+    const order: string[] = [];
+    let wanted: Promise<void> | undefined;
+    const connect = async (): Promise<never> => {
+      order.push('forward');
+      // While this one is being opened, a move gets in line.
+      wanted ??= turns.take('pacs', 1, never).then((turn) => {
+        order.push('move');
+        turn?.end();
+      });
+      throw new Error('nobody there');
+    };
+    const instances = Array.from({ length: 25 }, (_, i) => instanceOf(located(String(i))));
+    const results: SendResult[] = [];
+    for await (const result of deliver(instances, {
+      destination: 'pacs',
+      associations: 1,
+      turns,
+      connect,
+      signal: never,
+    }))
+      results.push(result);
+    await wanted;
+    expect(results.map(({ instance }) => instance.SOPInstanceUID)).toEqual(
+      instances.map(({ SOPInstanceUID }) => SOPInstanceUID),
+    );
+    expect(order.slice(0, 3)).toEqual(['forward', 'move', 'forward']);
+  });
+
+  it('are not waited for when the node stops', async () => {
+    const turns = new DestinationTurns();
+    await turns.take('pacs', 1, never);
+    const stopping = new AbortController();
+    const results: SendResult[] = [];
+    const work = (async () => {
+      for await (const result of deliver([instanceOf(located('a'))], {
+        destination: 'pacs',
+        associations: 1,
+        turns,
+        connect: () => Promise.reject(new Error('not to be called')),
+        signal: stopping.signal,
+      }))
+        results.push(result);
+    })();
+    stopping.abort();
+    await work;
+    expect(results).toEqual([]);
   });
 });
