@@ -200,7 +200,7 @@ describe('usage', () => {
     [['quarantine', 'release', 'x'], /--reason/],
     [['quarantine', 'discard', 'x', '--reason', 'y'], /add --yes/],
     [['import'], /missing required argument 'path'/],
-    [['send', 'x'], /missing required argument 'path'/],
+    [['send', 'x'], /what is to be sent/],
   ])('%p ends with exit code 2', async (args, message) => {
     const result = await call(...args);
     expect(result).toMatchObject({ code: 2, stdout: '' });
