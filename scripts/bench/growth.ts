@@ -7,61 +7,43 @@
  *   node scripts/bench/growth.ts [--sizes 0,100000,300000,1000000] [--instances 20000] [--associations 4] [--rounds 3] [--dir FOLDER] [--json]
  */
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Arrival, Catalog } from '../../src/catalog/types';
+import type { Arrival } from '../../src/catalog/types';
 import type * as GenSeries from '../gen-series';
+import type * as Fill from './fill';
 import type * as ProbeModule from './probe';
 import type * as Report from './report';
 import type * as Storescu from './storescu';
 import type * as Targets from './targets';
 
 const load = createRequire(process.argv[1]!);
+const { arrivalOf, digits, fill, nextSegment, uidOf, withCatalog } = load('./fill.ts') as typeof Fill;
 const { writeSeries } = load('../gen-series.ts') as typeof GenSeries;
 const { memoryOf, processorSeconds } = load('./probe.ts') as typeof ProbeModule;
 const { describeMachine, fixed, machineLine, median, table } = load('./report.ts') as typeof Report;
 const { sendFolders } = load('./storescu.ts') as typeof Storescu;
 const { emptyFiles, startNode } = load('./targets.ts') as typeof Targets;
 
-/** As the store closes a segment. */
-const FILES_A_SEGMENT = 10_000;
-/** Records on their way at a time: the writer turns 256 into a transaction, 1024 may wait. */
-const WINDOW = 512;
 const SERIES_A_STUDY = 4;
 const INSTANCES_A_SERIES = 100;
 
-const digits = (value: number, width: number): string => String(value).padStart(width, '0');
-
 /** Arrivals as a CT would have sent them: a patient a study, four series of 100. */
 function* arrivals(from: number, to: number, firstSegment: number): Generator<Arrival> {
-  // UIDs depend on the index alone, so that a catalog can be filled in steps.
-  const uid = (name: string, index: number): string =>
-    `2.25.${BigInt(`0x${createHash('md5').update(`${name} ${index}`).digest('hex')}`).toString()}`;
   for (let index = from; index < to; index++) {
     const series = Math.floor(index / INSTANCES_A_SERIES);
     const study = Math.floor(series / SERIES_A_STUDY);
-    const segment = firstSegment + Math.floor(index / FILES_A_SEGMENT);
-    const sequence = (index % FILES_A_SEGMENT) + 1;
-    const sha256 = createHash('sha256').update(`instance ${index}`).digest('hex');
     const date = `20${digits(10 + (study % 15), 2)}${digits(1 + (study % 12), 2)}${digits(1 + (study % 28), 2)}`;
-    const SOPInstanceUID = uid('instance', index);
-    const StudyInstanceUID = uid('study', study);
-    const SeriesInstanceUID = uid('series', series);
+    const SOPInstanceUID = uidOf('instance', index);
+    const StudyInstanceUID = uidOf('study', study);
+    const SeriesInstanceUID = uidOf('series', series);
     const SOPClassUID = '1.2.840.10008.5.1.4.1.1.2';
-    yield {
-      arrivalId: `${digits(segment, 8)}-${digits(sequence, 6)}-${sha256.slice(0, 16)}`,
-      segment,
-      arrivedAt: 1_700_000_000_000 + index * 100,
-      TransferSyntaxUID: '1.2.840.10008.1.2.1',
-      dataSetOffset: 512,
-      dataSetLength: 525_000,
-      sha256,
-      sourceAETitle: 'CT_ROOM1',
-      header: {
+    yield arrivalOf(
+      index,
+      {
         SOPClassUID,
         SOPInstanceUID,
         StudyInstanceUID,
@@ -98,56 +80,8 @@ function* arrivals(from: number, to: number, firstSegment: number): Generator<Ar
           ImageType: 'ORIGINAL\\PRIMARY\\AXIAL',
         },
       },
-    };
-  }
-}
-
-/** Adds rows `from` to `to` and settles their segments. Seconds it took. */
-async function fill(catalog: Catalog, from: number, to: number, firstSegment: number): Promise<number> {
-  const started = performance.now();
-  const pending = new Set<Promise<void>>();
-  let segment = -1;
-  let failure: unknown;
-  for (const arrival of arrivals(from, to, firstSegment)) {
-    if (arrival.segment !== segment) {
-      await Promise.all(pending);
-      if (segment >= 0) await catalog.settle(segment);
-      segment = arrival.segment;
-      await catalog.openSegment(segment);
-    }
-    const recorded: Promise<void> = catalog
-      .record(arrival)
-      .then(
-        ({ kind }) => {
-          if (kind !== 'recorded')
-            failure = new Error(`a row of the filling is there already: ${arrival.arrivalId}`);
-        },
-        (error: unknown) => {
-          failure = error;
-        },
-      )
-      .finally(() => pending.delete(recorded));
-    pending.add(recorded);
-    if (pending.size >= WINDOW) await Promise.race(pending);
-    if (failure !== undefined) throw failure as Error;
-  }
-  await Promise.all(pending);
-  if (failure !== undefined) throw failure as Error;
-  if (segment >= 0) await catalog.settle(segment);
-  return (performance.now() - started) / 1000;
-}
-
-/** Opens the catalog of a data directory as the node does. */
-async function withCatalog<T>(data: string, use: (catalog: Catalog) => Promise<T>): Promise<T> {
-  const { SqliteCatalog } = load('../../dist/catalog/sqlite/catalog.js') as {
-    SqliteCatalog: new (options: { path: string }) => Catalog;
-  };
-  const catalog = new SqliteCatalog({ path: path.join(data, 'catalog.sqlite') });
-  await catalog.open();
-  try {
-    return await use(catalog);
-  } finally {
-    await catalog.close();
+      firstSegment,
+    );
   }
 }
 
@@ -194,14 +128,11 @@ async function main(): Promise<number> {
   mkdirSync(growing);
   await (await startNode(growing)).stop();
   const data = path.join(growing, 'data');
-  const firstSegment = (await withCatalog(data, (catalog) => catalog.segments())).reduce(
-    (highest, { segment }) => Math.max(highest, segment),
-    0,
-  );
+  const firstSegment = await withCatalog(data, nextSegment);
   const points: (Size & { readonly place: string })[] = [];
   let filled = 0;
   for (const size of sizes) {
-    const seconds = await withCatalog(data, (catalog) => fill(catalog, filled, size, firstSegment + 1));
+    const seconds = await withCatalog(data, (catalog) => fill(catalog, arrivals(filled, size, firstSegment)));
     const place = path.join(scratch, `filled-${size}`);
     execFileSync('cp', ['-a', growing, place]);
     const catalogBytes = statSync(path.join(data, 'catalog.sqlite')).size;

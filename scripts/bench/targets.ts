@@ -228,6 +228,7 @@ const orthanc: Target = {
       HttpPort: httpPort,
       RemoteAccessAllowed: false,
       AuthenticationEnabled: false,
+      DicomAlwaysAllowFind: true,
       Plugins: [],
     };
     writeFileSync(config, JSON.stringify(settings));
