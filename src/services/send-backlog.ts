@@ -16,6 +16,7 @@ export class Backlog {
   private readonly waiting = new Map<ContextGroup, OutgoingInstance[]>();
   private waitingCount = 0;
   private ended = false;
+  private broken: { readonly error: unknown } | undefined;
   private turn: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -27,6 +28,11 @@ export class Backlog {
       Symbol.asyncIterator in instances ? instances[Symbol.asyncIterator]() : instances[Symbol.iterator]();
     this.plan = plan;
     this.groups = plan(kinds);
+  }
+
+  /** What the stream of instances ended with, where that was an error: what it gave before is sent all the same. */
+  get failure(): { readonly error: unknown } | undefined {
+    return this.broken;
   }
 
   /** The group to serve next: the one that most wait for, else that of the next instance; undefined at the end. */
@@ -91,8 +97,12 @@ export class Backlog {
 
   private async pull(): Promise<OutgoingInstance | undefined> {
     if (this.ended) return undefined;
-    const step = await this.iterator.next();
-    if (step.done !== true) return step.value;
+    try {
+      const step = await this.iterator.next();
+      if (step.done !== true) return step.value;
+    } catch (error) {
+      this.broken = { error };
+    }
     this.ended = true;
     return undefined;
   }

@@ -83,6 +83,7 @@ class Delivery {
     } finally {
       await this.backlog.close();
     }
+    if (this.backlog.failure !== undefined) throw this.backlog.failure.error;
   }
 
   private get cancelled(): boolean {
