@@ -16,6 +16,7 @@ import type { LogFn } from './log';
 import type { AssumedCharset, HeaderRules } from './services/arrivals';
 import { Backfill } from './services/backfill';
 import { storageCommitment, type CommitmentParts, type StorageCommitment } from './services/commitment';
+import { ExpectedReports } from './services/commitment-expected';
 import { Duplicates } from './services/duplicates';
 import { reportDamage } from './services/damage';
 import { Exchanger } from './services/exchange';
@@ -75,6 +76,8 @@ export type RecoveryProgress = (report: Readonly<RecoveryReport>, segmentsLeft: 
  */
 export class Archive {
   readonly ingest: Ingest;
+  /** Of storage commitment that commands have asked other nodes for. */
+  readonly expected = new ExpectedReports();
   private readonly options: ArchiveOptions;
   private readonly store: Adapters['store'];
   private readonly catalog: Catalog;
@@ -290,6 +293,7 @@ export class Archive {
       },
       jobsRetry: (selection) => catalog.jobs.retry(selection, Date.now()),
       jobsCancel: (selection) => catalog.jobs.cancel(selection),
+      commitmentReports: (...asked) => this.expected.reports(...asked),
       importPaths: (paths, signal) => {
         this.requireRecovered();
         return importPaths(this.importParts(), paths, signal);

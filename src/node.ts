@@ -13,14 +13,13 @@ import { NodeEventBus } from './events';
 import type { Logger } from './log';
 import { Listener } from './net/listener';
 import type { AcceptorPolicy, Association } from './net/types';
-import { moveDestinations, outbound } from './outbound';
+import { commitmentReach, moveDestinations, outbound } from './outbound';
 import { printable } from './printable';
 import { createAccess } from './security/access';
 import { HostNames } from './security/host-names';
 import { RefusedCallers } from './security/refused-callers';
 import { cStore } from './services/c-store';
 import type { StorageCommitment } from './services/commitment';
-import type { CommitmentReach } from './services/commitment-reports';
 import { echo } from './services/echo';
 import { JobRunner } from './services/jobs-runner';
 import { deliver } from './services/forward';
@@ -140,6 +139,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
         }),
       },
       committing.requests,
+      opened.expected.service,
       {
         commandField: COMMAND['C-MOVE'],
         handles: (abstractSyntax) => carries(abstractSyntax, COMMAND['C-MOVE']),
@@ -233,21 +233,6 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
         milliseconds: Math.round(performance.now() - started),
         outcome: end.kind === 'released' ? 'released' : end.reason,
       });
-  /** How a remote is told of its storage commitment. */
-  function reachOf(name: string): CommitmentReach | undefined {
-    const remote = config.remotes.find((one) => one.name === name);
-    if (remote === undefined) return undefined;
-    const { commit, idle, response } = config.timeouts;
-    const called = remote.commit === 'same-association' ? undefined : outbound(config, name);
-    return {
-      connect:
-        called && ((proposal, callingAETitle, signal) => called.connect(proposal, signal, callingAETitle)),
-      // The association that it asked on has to be there when the time is over.
-      patience: called === undefined ? Math.min(commit, idle / 2) : commit,
-      responseTimeout: response,
-    };
-  }
-
     });
   }
 
@@ -264,7 +249,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
       requireGoingOn();
       // A name server that hangs must not hold up the callers that are known by address.
       void names.start();
-      commitment = opened.commitment(reachOf);
+      commitment = opened.commitment((remote) => commitmentReach(config, remote));
       listener = open(opened, commitment);
       const { port } = await listener.listen();
       requireGoingOn();

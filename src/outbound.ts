@@ -1,4 +1,5 @@
 import type { MoveDestination, UncallableRemote } from './services/destinations';
+import type { CommitmentReach } from './services/commitment-reports';
 import { destinationOf, type Config, type Destination } from './config/config';
 import { IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME } from './dicom/uids';
 import type { Proposal } from './net/negotiation';
@@ -38,6 +39,21 @@ export function outbound(config: Config, name: string): Outbound | undefined {
         timeouts: { ...config.timeouts, release: RELEASE, abortGrace: ABORT_GRACE },
         ...(signal && { signal }),
       }),
+  };
+}
+
+/** How a remote is told of its storage commitment; undefined where there is none of that name. */
+export function commitmentReach(config: Config, name: string): CommitmentReach | undefined {
+  const remote = config.remotes.find((one) => one.name === name);
+  if (remote === undefined) return undefined;
+  const { commit, idle, response } = config.timeouts;
+  const called = remote.commit === 'same-association' ? undefined : outbound(config, name);
+  return {
+    connect:
+      called && ((proposal, callingAETitle, signal) => called.connect(proposal, signal, callingAETitle)),
+    // The association that it asked on has to be there when the time is over.
+    patience: called === undefined ? Math.min(commit, idle / 2) : commit,
+    responseTimeout: response,
   };
 }
 

@@ -8,6 +8,7 @@ import type {
   QuarantineEntry,
 } from '../catalog/types';
 import type { Selection } from '../catalog/query-types';
+import type { ReportNews } from '../services/commitment-expected';
 import type { ImportEvent } from '../services/import';
 
 export interface PageRequest {
@@ -86,6 +87,12 @@ export interface NodeApi {
   jobsList(filter: JobFilter, page: PageRequest): Promise<Page<ShownJob>>;
   jobsRetry(selection: JobSelection): Promise<ChangedJobs>;
   jobsCancel(selection: JobSelection): Promise<ChangedJobs>;
+  /** Reports of storage commitment that a peer of that title makes to the node, until all have come. */
+  commitmentReports(
+    aeTitle: string,
+    TransactionUIDs: readonly string[],
+    signal: AbortSignal,
+  ): AsyncIterable<ReportNews>;
   /** Takes files and folders of the node's machine, by absolute path; one event a file. */
   importPaths(paths: readonly string[], signal: AbortSignal): AsyncIterable<ImportEvent>;
 }

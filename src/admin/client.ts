@@ -1,6 +1,7 @@
 import { request, type IncomingMessage } from 'node:http';
 import type { FindFilter } from '../catalog/types';
 import { errorCode, EXIT, IsocenterError, type ExitCode } from '../errors';
+import type { ReportNews } from '../services/commitment-expected';
 import type { ImportEvent } from '../services/import';
 import type { NodeApi, PageRequest, Status } from './api';
 import { socketPath } from './socket-path';
@@ -50,13 +51,25 @@ export class ControlClient implements NodeApi {
   jobsRetry: NodeApi['jobsRetry'] = (selection) => this.call('jobs-retry', { ...selection });
   jobsCancel: NodeApi['jobsCancel'] = (selection) => this.call('jobs-cancel', { ...selection });
 
-  async *importPaths(paths: readonly string[], signal: AbortSignal): AsyncIterable<ImportEvent> {
+  importPaths(paths: readonly string[], signal: AbortSignal): AsyncIterable<ImportEvent> {
+    return this.stream('import', { paths }, signal);
+  }
+
+  commitmentReports(
+    aeTitle: string,
+    TransactionUIDs: readonly string[],
+    signal: AbortSignal,
+  ): AsyncIterable<ReportNews> {
+    return this.stream('commitment-reports', { aeTitle, TransactionUIDs }, signal);
+  }
+
+  private async *stream<T>(method: string, params: unknown, signal: AbortSignal): AsyncGenerator<T> {
     try {
-      for await (const line of linesOf(await this.send('import', { paths }, signal))) {
+      for await (const line of linesOf(await this.send(method, params, signal))) {
         const reply = parse(line);
         if (reply.error !== undefined) throw asError(reply.error);
         if (reply.done === true) return;
-        yield reply.event as ImportEvent;
+        yield reply.event as T;
       }
     } catch (error) {
       // Whoever interrupts it knows why it ended.
@@ -87,11 +100,17 @@ export class ControlClient implements NodeApi {
           path: `/api/${method}`,
           method: 'POST',
           headers: { 'content-type': 'application/json' },
-          ...(signal && { signal }),
         },
         resolve,
       );
       outgoing.on('error', (error) => reject(unreachable(error)));
+      // Not as an option: that one would destroy the socket, too, when it serves nobody any more.
+      const cut = (): void => {
+        outgoing.destroy();
+      };
+      signal?.addEventListener('abort', cut, { once: true });
+      outgoing.on('close', () => signal?.removeEventListener('abort', cut));
+      if (signal?.aborted === true) cut();
       outgoing.end(JSON.stringify(params));
     });
   }

@@ -34,6 +34,8 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
   'jobs-list': (api, params) => api.jobsList(jobFilter(params), page(params)),
   'jobs-retry': (api, params) => api.jobsRetry(jobSelection(params)),
   'jobs-cancel': (api, params) => api.jobsCancel(jobSelection(params)),
+  'commitment-reports': (api, params, signal) =>
+    api.commitmentReports(text(params, 'aeTitle'), uids(params), signal),
   import: (api, params, signal) => api.importPaths(paths(params), signal),
 };
 
@@ -234,6 +236,13 @@ function text(params: Record<string, unknown>, name: string): string {
   const value = params[name];
   if (typeof value === 'string') return value;
   throw parameter(`"${name}" is missing`);
+}
+
+/** Transactions that a command waits for. */
+function uids(params: Record<string, unknown>): string[] {
+  const value = params['TransactionUIDs'];
+  if (Array.isArray(value) && value.every((uid) => typeof uid === 'string')) return value;
+  throw parameter('"TransactionUIDs" is no list of texts');
 }
 
 /** By absolute path: a relative one would start at the node's own folder. */

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
+import type { InstanceReference } from '../catalog/commitments';
 import { loadConfig } from '../config/load';
 import { EXIT, errorMessage, IsocenterError, type ExitCode } from '../errors';
 import { printable } from '../printable';
@@ -13,8 +14,9 @@ import { resolvePeer } from './peers';
 import { Progress } from './progress';
 import { type SelectionOptions, selectionOptions } from './retrieve-question';
 import { locateAll, outgoing, selectionOf } from './retrieve-stored';
+import { type CommitOptions, commitOptions, commitSent } from './send-commit';
 
-interface SendOptions extends SelectionOptions {
+interface SendOptions extends SelectionOptions, CommitOptions {
   readonly aet?: string;
   readonly json?: true;
 }
@@ -35,11 +37,13 @@ export function register(program: Command, context: CommandContext): void {
     .action(
       withErrors((peer: string, paths: string[], options: SendOptions) => run(context, peer, paths, options)),
     );
+  commitOptions(command);
   examples(
     command,
     `isocenter send pacs study/
      isocenter send ARCHIVE@10.0.4.30:104 image.dcm --aet CT_ROOM1
      isocenter send pacs /media/cdrom --json > sent.jsonl
+     isocenter send pacs study/ --commit --commit-wait 5m
      isocenter send pacs --study 1.2.840.113619.2.55.3
      isocenter send pacs --patient 4711 --series 1.2.840.1.1`,
   );
@@ -63,35 +67,53 @@ async function run(
         hint: 'give files and folders, or --study UID, --series UID, --instance UID or --patient ID',
       },
     );
+  const address = resolvePeer(config, peer);
+  const sent: InstanceReference[] = [];
   const how = {
-    connect: caller(config, resolvePeer(config, peer), options.aet, signal),
+    connect: caller(config, address, options.aet, signal),
     // Several may be under way at once, so that a peer with an asynchronous window is kept busy.
     asyncWindow: 16,
     responseTimeout: config.timeouts.response,
     signal,
     kill: signal,
   };
-  if (!stored) {
-    const all = paths.map((path) => resolve(path));
-    return deliver(sendFiles(all, how), signal, options.json === true, undefined);
-  }
-  return withNode(context, 'read', async (api) => {
-    const located = await locateAll(api, selectionOf(options));
-    const instances = located.map((one) => ({ ...outgoing(one), name: one.path }));
-    return deliver(sendInstances(instances, how), signal, options.json === true, instances.length);
-  });
+  const json = options.json === true;
+  const delivery = { signal, json, sent };
+  const code = stored
+    ? await withNode(context, 'read', async (api) => {
+        const located = await locateAll(api, selectionOf(options));
+        const instances = located.map((one) => ({ ...outgoing(one), name: one.path }));
+        return deliver(sendInstances(instances, how), { ...delivery, total: instances.length });
+      })
+    : await deliver(
+        sendFiles(
+          paths.map((path) => resolve(path)),
+          how,
+        ),
+        { ...delivery, total: undefined },
+      );
+  if (options.commit !== true || signal.aborted || sent.length === 0) return code;
+  const terms = { config, peer: address, aeTitle: options.aet, signal, json };
+  const committed = await commitSent(sent, options, terms);
+  return code === EXIT.ok ? committed : code;
 }
 
 function namesStored({ study, series, instance, patient }: SelectionOptions): boolean {
   return [study, series, instance, patient].some((option) => option !== undefined);
 }
 
+interface Delivery {
+  readonly signal: AbortSignal;
+  readonly json: boolean;
+  readonly total: number | undefined;
+  /** Gets what the peer took. */
+  readonly sent: InstanceReference[];
+}
+
 /** Sends, and tells of each file. */
 async function deliver(
   files: AsyncIterable<SendEvent>,
-  signal: AbortSignal,
-  json: boolean,
-  total: number | undefined,
+  { signal, json, total, sent }: Delivery,
 ): Promise<ExitCode> {
   const counts = { sent: 0, warning: 0, failed: 0, skipped: 0 };
   const progress = new Progress({ label: 'send', unit: 'files', total });
@@ -101,6 +123,7 @@ async function deliver(
     for await (const event of files) {
       counts[event.outcome]++;
       done++;
+      if (event.outcome === 'sent' || event.outcome === 'warning') sent.push(referenceTo(event));
       if (json) writeData(`${JSON.stringify(event)}\n`);
       else if (event.reason !== undefined && event.outcome !== 'skipped') {
         progress.clear();
@@ -127,6 +150,10 @@ async function deliver(
   if (failure !== undefined) return reportError(failure);
   if (counts.failed === 0) return counts.warning === 0 ? EXIT.ok : EXIT.warnings;
   return counts.sent + counts.warning === 0 ? EXIT.failed : EXIT.warnings;
+}
+
+function referenceTo({ SOPClassUID = '', SOPInstanceUID = '' }: SendEvent): InstanceReference {
+  return { SOPClassUID, SOPInstanceUID };
 }
 
 function describe({ path, outcome, reason }: SendEvent): string {

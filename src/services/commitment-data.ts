@@ -1,16 +1,17 @@
+import { setImmediate } from 'node:timers/promises';
 import type { InstanceReference } from '../catalog/commitments';
 import {
-  decodeDataSet,
+  DataSetBuilder,
   encodeDataSet,
   isSequence,
   type DataElement,
   type DataSet,
-  type SequenceElement,
   type ValueElement,
 } from '../dicom/data-set';
+import { ElementWalker } from '../dicom/element-walker';
 import type { DicomParseError } from '../dicom/parse-error';
 import type { Tag } from '../dicom/types';
-import { isStorableUid, trimUid, UID } from '../dicom/uids';
+import { encodingOf, isStorableUid, trimUid, UID } from '../dicom/uids';
 import { numericValues } from '../dicom/values';
 import { STATUS } from '../dimse/status';
 import type { IncomingDataSet } from '../dimse/types';
@@ -30,6 +31,12 @@ export const FAILURES_EXIST = 2;
 export const MAX_DATA_SET = 4 * 1024 * 1024;
 /** References of one request: ten times what large studies have. */
 export const MAX_REFERENCES = 20_000;
+
+/** What elements cost in memory beside their values lets a data set of small ones grow to this. */
+const MOST_COLLECTED = 3 * MAX_DATA_SET;
+
+/** Items that are read or written in one go: some milliseconds. */
+const ITEMS_AT_ONCE = 500;
 
 const TAG = {
   RetrieveAETitle: 0x00080054,
@@ -66,16 +73,17 @@ export async function readDataSet(
 ): Promise<DataSet> {
   if (incoming === undefined)
     throw new DimseError(STATUS.NoSuchArgument, 'No data set: a Transaction UID and references are needed');
-  const chunks: Buffer[] = [];
+  const builder = new DataSetBuilder(MOST_COLLECTED);
+  const walker = new ElementWalker(encodingOf(transferSyntax), builder, { keptValue: MAX_DATA_SET });
   let length = 0;
-  for await (const chunk of incoming) {
-    length += chunk.length;
-    if (length > MAX_DATA_SET)
-      throw new DimseError(STATUS.ResourceLimitation, 'More than 4 MiB: ask for fewer instances at a time');
-    chunks.push(chunk);
-  }
   try {
-    return decodeDataSet(Buffer.concat(chunks, length), transferSyntax, { bytes: MAX_DATA_SET });
+    // As it comes: a list of thousands holds nobody else up.
+    for await (const chunk of incoming) {
+      length += chunk.length;
+      if (length > MAX_DATA_SET) throw tooLarge();
+      walker.push(chunk);
+    }
+    walker.finish();
   } catch (error) {
     if (errorCode(error) !== 'DICOM_PARSE') throw error;
     throw new DimseError(
@@ -84,17 +92,23 @@ export async function readDataSet(
       { cause: error },
     );
   }
+  if (builder.overflowed) throw tooLarge();
+  return builder.elements;
+}
+
+function tooLarge(): DimseError {
+  return new DimseError(STATUS.ResourceLimitation, 'More than 4 MiB: ask for fewer instances at a time');
 }
 
 /**
  * Understands the data set of an N-ACTION request. An instance that is named twice is asked for once.
  * @throws DimseError 0114 with the element that is missing, 0115 with the one that is empty or no UID, 0213 for too many references.
  */
-export function parseRequest(dataSet: DataSet): RequestData {
+export async function parseRequest(dataSet: DataSet): Promise<RequestData> {
   const TransactionUID = transactionOf(dataSet);
   const sequence = find(dataSet, TAG.ReferencedSOPSequence);
   if (sequence === undefined) throw missing(TAG.ReferencedSOPSequence, 'Referenced SOP Sequence is missing');
-  const references = referencesIn(sequence);
+  const references = await referencesIn(sequence);
   if (references.length === 0) throw invalid(TAG.ReferencedSOPSequence, 'Referenced SOP Sequence is empty');
   return { TransactionUID, references };
 }
@@ -103,50 +117,67 @@ export function parseRequest(dataSet: DataSet): RequestData {
  * Understands the data set of an N-EVENT-REPORT request.
  * @throws DimseError as `parseRequest`; either sequence may be missing.
  */
-export function parseReport(dataSet: DataSet): ReportData {
+export async function parseReport(dataSet: DataSet): Promise<ReportData> {
   const TransactionUID = transactionOf(dataSet);
   const committed = find(dataSet, TAG.ReferencedSOPSequence);
   const failed = find(dataSet, TAG.FailedSOPSequence);
   return {
     TransactionUID,
-    committed: committed === undefined ? [] : referencesIn(committed),
-    failed:
-      failed === undefined
-        ? []
-        : itemsOf(failed).map((item) => ({
-            ...referenceIn(item),
-            reason: reasonIn(item) ?? STATUS.ProcessingFailure,
-          })),
+    committed: committed === undefined ? [] : await referencesIn(committed),
+    failed: failed === undefined ? [] : await failuresIn(failed),
   };
 }
 
-/** The data set of an N-ACTION request. */
-export function encodeRequest({ TransactionUID, references }: RequestData, transferSyntax: string): Buffer {
-  return encodeDataSet(
-    [uid(TAG.TransactionUID, TransactionUID), sequenceOf(TAG.ReferencedSOPSequence, references.map(itemOf))],
-    transferSyntax,
-  );
+/** The data set of an N-ACTION request; explicit or implicit little endian. */
+export async function encodeRequest(
+  { TransactionUID, references }: RequestData,
+  transferSyntax: string,
+): Promise<Buffer> {
+  return Buffer.concat([
+    encodeDataSet([uid(TAG.TransactionUID, TransactionUID)], transferSyntax),
+    ...(await encodeSequence(TAG.ReferencedSOPSequence, references, itemOf, transferSyntax)),
+  ]);
 }
 
 /**
  * The data set of an N-EVENT-REPORT request; its event type is `FAILURES_EXIST` where any failed.
  * @param aeTitle From whom the instances can be retrieved.
  */
-export function encodeReport(
+export async function encodeReport(
   { TransactionUID, committed, failed }: ReportData,
   aeTitle: string,
   transferSyntax: string,
-): Buffer {
-  const elements: DataElement[] = [
-    { tag: TAG.RetrieveAETitle, vr: 'AE', value: Buffer.from(aeTitle, 'latin1') },
-    uid(TAG.TransactionUID, TransactionUID),
-  ];
-  if (failed.length > 0) {
-    const items = failed.map((reference) => [...itemOf(reference), reasonElement(reference.reason)]);
-    elements.push(sequenceOf(TAG.FailedSOPSequence, items));
+): Promise<Buffer> {
+  const title: ValueElement = { tag: TAG.RetrieveAETitle, vr: 'AE', value: Buffer.from(aeTitle, 'latin1') };
+  const failedItem = (one: FailedReference): DataSet => [...itemOf(one), reasonElement(one.reason)];
+  return Buffer.concat([
+    encodeDataSet([title, uid(TAG.TransactionUID, TransactionUID)], transferSyntax),
+    ...(await encodeSequence(TAG.FailedSOPSequence, failed, failedItem, transferSyntax)),
+    ...(await encodeSequence(TAG.ReferencedSOPSequence, committed, itemOf, transferSyntax)),
+  ]);
+}
+
+/** A sequence in pieces, with others' turns in between; nothing where it has no items. */
+async function encodeSequence<T>(
+  tag: Tag,
+  list: readonly T[],
+  toItem: (one: T) => DataSet,
+  transferSyntax: string,
+): Promise<Buffer[]> {
+  if (list.length === 0) return [];
+  const head = encodeDataSet([{ tag, vr: 'SQ', items: [] }], transferSyntax);
+  const pieces = [head];
+  let length = 0;
+  for (let first = 0; first < list.length; first += ITEMS_AT_ONCE) {
+    const items = list.slice(first, first + ITEMS_AT_ONCE).map(toItem);
+    const piece = encodeDataSet([{ tag, vr: 'SQ', items }], transferSyntax).subarray(head.length);
+    pieces.push(piece);
+    length += piece.length;
+    await setImmediate();
   }
-  if (committed.length > 0) elements.push(sequenceOf(TAG.ReferencedSOPSequence, committed.map(itemOf)));
-  return encodeDataSet(elements, transferSyntax);
+  // The length ends the header, in either encoding.
+  head.writeUInt32LE(length, head.length - 4);
+  return pieces;
 }
 
 function find(dataSet: DataSet, tag: Tag): DataElement | undefined {
@@ -159,13 +190,28 @@ function transactionOf(dataSet: DataSet): string {
   return uidOf(element, 'Transaction UID');
 }
 
-function referencesIn(sequence: DataElement): InstanceReference[] {
+async function referencesIn(sequence: DataElement): Promise<InstanceReference[]> {
   const references = new Map<string, InstanceReference>();
-  for (const item of itemsOf(sequence)) {
+  for await (const item of slowly(itemsOf(sequence))) {
     const reference = referenceIn(item);
     references.set(`${reference.SOPClassUID}\\${reference.SOPInstanceUID}`, reference);
   }
   return [...references.values()];
+}
+
+async function failuresIn(sequence: DataElement): Promise<FailedReference[]> {
+  const failures: FailedReference[] = [];
+  for await (const item of slowly(itemsOf(sequence)))
+    failures.push({ ...referenceIn(item), reason: reasonIn(item) ?? STATUS.ProcessingFailure });
+  return failures;
+}
+
+/** With others' turns in between. */
+async function* slowly(items: readonly DataSet[]): AsyncGenerator<DataSet> {
+  for (const [index, item] of items.entries()) {
+    if (index > 0 && index % ITEMS_AT_ONCE === 0) await setImmediate();
+    yield item;
+  }
 }
 
 function itemsOf(element: DataElement): readonly DataSet[] {
@@ -228,8 +274,4 @@ function reasonElement(reason: number): ValueElement {
 
 function itemOf({ SOPClassUID, SOPInstanceUID }: InstanceReference): ValueElement[] {
   return [uid(TAG.ReferencedSOPClassUID, SOPClassUID), uid(TAG.ReferencedSOPInstanceUID, SOPInstanceUID)];
-}
-
-function sequenceOf(tag: Tag, items: readonly DataSet[]): SequenceElement {
-  return { tag, vr: 'SQ', items };
 }

@@ -223,7 +223,7 @@ async function send(
         EventTypeID: report.failed.length === 0 ? ALL_COMMITTED : FAILURES_EXIST,
       },
       contextId,
-      encodeReport(report, calledAETitle, transferSyntax),
+      await encodeReport(report, calledAETitle, transferSyntax),
       { timeout },
     );
     status = response.status;

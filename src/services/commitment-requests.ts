@@ -51,7 +51,7 @@ async function take(
     throw new DimseError(STATUS.NoSuchSOPInstance, 'Not the instance of Storage Commitment Push Model');
   if (command.ActionTypeID !== REQUEST_COMMITMENT)
     throw new DimseError(STATUS.NoSuchActionType, 'Action type 1 asks for storage commitment');
-  const request = parseRequest(await readDataSet(dataSet, context.transferSyntax));
+  const request = await parseRequest(await readDataSet(dataSet, context.transferSyntax));
   const { callingAETitle, calledAETitle } = association;
   options.links.asked(association);
   const added = await keep(options, { remote: peer.name, callingAETitle, calledAETitle, ...request });

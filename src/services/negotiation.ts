@@ -70,13 +70,17 @@ function storageSyntax(context: ProposedContext, peer: Peer): string | undefined
 
 /**
  * Requestors are SCU of all that is served here. Where they may retrieve by C-GET they are SCP of storage as well, if they propose it: its
- * sub-operations come the other way (PS3.7 D.3.3.4, PS3.4 C.5.3.1).
+ * sub-operations come the other way (PS3.7 D.3.3.4, PS3.4 C.5.3.1). So do reports of storage commitment (PS3.4 J.3.3.1.2).
  */
 export function negotiateRoles(request: AssociateRequest, peer: Peer): RoleSelection[] {
   return request.roles.map(({ sopClass, scu, scp }) => ({
     sopClass,
     scu,
-    scp: scp && peer.allow.has('get') && isStored(sopClass, peer),
+    scp:
+      scp &&
+      (sopClass === UID.StorageCommitmentPushModel
+        ? peer.allow.has('commit')
+        : peer.allow.has('get') && isStored(sopClass, peer)),
   }));
 }
 

@@ -8,6 +8,9 @@ import { kindsOf, sendAll, type SendOptions, type SendResult } from './send';
 export interface SendEvent {
   readonly path: string;
   readonly outcome: 'sent' | 'warning' | 'failed' | 'skipped';
+  /** Of what was sent, or should have been. */
+  readonly SOPClassUID?: string;
+  readonly SOPInstanceUID?: string;
   readonly bytes: number;
   readonly status?: number;
   readonly reason?: string;
@@ -67,6 +70,8 @@ function describe({ instance, outcome, status, reason }: SendResult): SendEvent 
   return {
     path: instance.name,
     outcome: outcome === 'completed' ? 'sent' : outcome,
+    SOPClassUID: instance.SOPClassUID,
+    SOPInstanceUID: instance.SOPInstanceUID,
     bytes: outcome === 'failed' ? 0 : instance.dataSetLength,
     ...(status === undefined ? {} : { status }),
     ...(reason === undefined ? {} : { reason }),

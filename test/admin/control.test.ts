@@ -36,6 +36,7 @@ function api(more: Partial<NodeApi> = {}): NodeApi {
     jobsList: unused,
     jobsRetry: unused,
     jobsCancel: unused,
+    commitmentReports: unused,
     importPaths: unused,
     ...more,
   };

@@ -73,6 +73,12 @@ export async function receive(wire: Wire, timeout = 10_000): Promise<Received | 
   }
 }
 
+export interface AskerTitles {
+  readonly calling?: string;
+  readonly called?: string;
+  readonly transferSyntax?: string;
+}
+
 /** A modality that asks for storage commitment on an association of its own. */
 export class Asker {
   readonly wire: Wire;
@@ -80,13 +86,11 @@ export class Asker {
 
   static async open(
     port: number,
-    {
-      calling = 'MODALITY',
-      transferSyntax = TS.explicit,
-    }: { calling?: string; transferSyntax?: string } = {},
+    { calling = 'MODALITY', called = 'NODE', transferSyntax = TS.explicit }: AskerTitles = {},
   ): Promise<Asker> {
     const { wire, ac } = await Wire.associate(port, {
       calling,
+      called,
       contexts: [{ id: 1, abstractSyntax: COMMITMENT, transferSyntaxes: [transferSyntax] }],
     });
     if (ac.contexts.get(1)?.result !== 0) throw new Error('storage commitment was not accepted');
