@@ -183,7 +183,7 @@ describe('what an association for C-GET proposes', () => {
 describe('C-GET', () => {
   class Memory implements GetSink {
     readonly kept = new Map<string, Buffer>();
-    refusal: unknown;
+    refusal: Error | undefined;
 
     async take({ SOPInstanceUID, dataSet: bytes }: Parameters<GetSink['take']>[0]): Promise<GetEvent> {
       const parts: Buffer[] = [];

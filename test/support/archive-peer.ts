@@ -187,9 +187,9 @@ export class ArchivePeer {
 
   /** Each entity of the level once. */
   private *list({ identifier, request }: Asked): Iterable<DimseResponse> {
-    const keyword = ({ STUDY: 'StudyInstanceUID', SERIES: 'SeriesInstanceUID' } as const)[
-      identifier['QueryRetrieveLevel'] as 'STUDY' | 'SERIES'
-    ];
+    const level = identifier['QueryRetrieveLevel'] ?? '';
+    const keyword =
+      level === 'STUDY' ? 'StudyInstanceUID' : level === 'SERIES' ? 'SeriesInstanceUID' : undefined;
     const seen = new Set<string>();
     for (const object of this.matching(identifier)) {
       const uid = object[keyword ?? 'SOPInstanceUID'];
