@@ -63,15 +63,15 @@ function isTransformed(bytes: FrameBytes): boolean {
 
 /** A decoder may be content with less than the tile-parts announce; then part of the image would be made up. */
 function followTileParts(bytes: FrameBytes, first: number): void {
-  let at = first;
-  while (at + 12 <= bytes.length && bytes.u16(at) === SOT) {
+  if (!bytes.endsWith(EOC)) throw new RecodeProblem(CUT);
+  for (let at = first; at < bytes.length && bytes.u16(at) === SOT;) {
     const length = bytes.u32(at + 6);
     // To the end of the codestream.
     if (length === 0) return;
     if (length < 12) throw new RecodeProblem('a JPEG 2000 tile-part has no room for its header');
     at += length;
+    if (at > bytes.length) throw new RecodeProblem(CUT);
   }
-  if (at > bytes.length) throw new RecodeProblem(CUT);
 }
 
 /** Out of a JP2 file (Annex I), which DICOM doesn't allow around it and some writers leave there. */

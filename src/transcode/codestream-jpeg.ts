@@ -28,7 +28,7 @@ export function readJpeg(frame: Uint8Array): Codestream {
     else if (marker === SOS) {
       if (header === undefined) throw new RecodeProblem('a JPEG stream has no frame header');
       // The decoder of JPEG-LS may not come to an end without it.
-      if (header.ls && !endsWithEoi(frame)) throw new RecodeProblem(CUT);
+      if (header.ls && !bytes.endsWith(0xff00 | EOI)) throw new RecodeProblem(CUT);
       return {
         ...describe(bytes, header.at),
         planar: header.ls && bytes.u8(header.at + 5) > 1 && interleaveMode(bytes, content) === 0,
@@ -45,12 +45,6 @@ function isFrameHeader(marker: number): boolean {
     marker === SOF55 ||
     (marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc)
   );
-}
-
-function endsWithEoi(frame: Uint8Array): boolean {
-  let end = frame.length;
-  while (end > 0 && frame[end - 1] === 0) end--;
-  return frame[end - 2] === 0xff && frame[end - 1] === EOI;
 }
 
 function describe(bytes: FrameBytes, at: number): Omit<Codestream, 'planar' | 'looksLikeYbr'> {

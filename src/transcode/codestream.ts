@@ -53,6 +53,13 @@ export class FrameBytes {
     return Buffer.from(this.bytes.subarray(at, at + text.length)).toString('latin1') === text;
   }
 
+  /** Whether a marker is the last of it, padding with zeros left aside. */
+  endsWith(marker: number): boolean {
+    let end = this.bytes.length;
+    while (end > 0 && this.bytes[end - 1] === 0) end--;
+    return end >= 2 && this.u16(end - 2) === marker;
+  }
+
   private need(end: number): void {
     if (end > this.bytes.length) throw new RecodeProblem(CUT);
   }
