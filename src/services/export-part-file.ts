@@ -62,12 +62,12 @@ export class PartFile {
   }
 
   /**
-   * Syncs the file and gives it its name. Without `replace` a file that has the name keeps it.
+   * Syncs the file and gives it its name. Without `replace` a file that has the name keeps it; a second call may have it then.
    * @throws IsocenterError `FILE_EXISTS`, `FILE_UNWRITABLE`
    */
   async commit({ replace }: { readonly replace: boolean }): Promise<void> {
     await writing(this.path, async () => {
-      await this.handle.sync();
+      if (this.open) await this.handle.sync();
       await this.close();
       if (replace) await rename(this.part, this.path);
       else await this.nameOnce();

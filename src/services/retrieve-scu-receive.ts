@@ -3,7 +3,7 @@ import { COMMAND } from '../dimse/operations';
 import { Session } from '../dimse/session';
 import { STATUS } from '../dimse/status';
 import type { DimseRequest, DimseResponse, ServiceEntry } from '../dimse/types';
-import { DimseError } from '../errors';
+import { DimseError, errorCode, errorMessage } from '../errors';
 import type { Association } from '../net/types';
 import type { Peer } from '../peer';
 
@@ -71,8 +71,8 @@ async function* receive(
   alive: () => void,
 ): AsyncIterable<DimseResponse> {
   const { AffectedSOPClassUID: SOPClassUID = '', AffectedSOPInstanceUID: SOPInstanceUID = '' } = command;
-  const failed = (error: DimseError): DimseError => {
-    onInstance({ SOPInstanceUID, outcome: 'failed', bytes: 0, reason: error.comment });
+  const failed = (error: DimseError, reason = error.comment): DimseError => {
+    onInstance({ SOPInstanceUID, outcome: 'failed', bytes: 0, reason });
     return error;
   };
   if (!isStorableUid(SOPInstanceUID) || !isStorableUid(SOPClassUID) || dataSet === undefined)
@@ -87,12 +87,10 @@ async function* receive(
     });
     onInstance(event);
   } catch (error) {
-    const known = error as Partial<DimseError>;
-    throw failed(
-      known.code === 'DIMSE'
-        ? (error as DimseError)
-        : new DimseError(STATUS.OutOfResources, 'It could not be kept here', { cause: error }),
-    );
+    if (errorCode(error) === 'DIMSE') throw failed(error as DimseError);
+    // The peer is told less than our user: the reason may name our folders.
+    const refusal = new DimseError(STATUS.OutOfResources, 'It could not be kept here', { cause: error });
+    throw failed(refusal, errorMessage(error));
   }
   yield { status: STATUS.Success };
 }
