@@ -38,7 +38,7 @@ export function createAssociation(
     ...parties,
     ...agreement,
     get unsent() {
-      return connection.unsent;
+      return connection.socket.writableLength;
     },
     attach: (user) => connection.attach(user),
     sendFragment: (contextId, command, data, last) => connection.sendFragment(contextId, command, data, last),

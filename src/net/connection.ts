@@ -156,10 +156,6 @@ export class Connection {
     return this.writer.send(contextId, command, data, last, this.agreement.sendLimit);
   }
 
-  get unsent(): number {
-    return this.writer.unsent;
-  }
-
   pause(): void {
     this.paused = true;
     if (!this.pumping && this.held) this.socket.pause();

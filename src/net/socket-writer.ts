@@ -92,11 +92,6 @@ export class SocketWriter {
     this.stall.clear();
   }
 
-  /** Bytes of queued parts that the socket still holds. */
-  get unsent(): number {
-    return this.socket.writableLength;
-  }
-
   private get congested(): boolean {
     return this.socket.writableLength >= HIGH_WATER;
   }
