@@ -43,15 +43,26 @@ export interface RunningTarget {
   stop(): Promise<void>;
 }
 
+/** A C-STORE SCP on this machine that a server knows by its title. */
+export interface Destination {
+  readonly aeTitle: string;
+  readonly port: number;
+}
+
 export interface Target {
   readonly name: string;
   /** Whether its programs are there. */
   available(): boolean;
   /**
    * Starts it in `directory`, which exists and is empty. `associations` is what it has to serve at a time, `pdu` the longest PDU that a
-   * peer of ours takes, in bytes.
+   * peer of ours takes, in bytes, `destination` where it may send to.
    */
-  start(directory: string, associations: number, pdu: number): Promise<RunningTarget>;
+  start(
+    directory: string,
+    associations: number,
+    pdu: number,
+    destination?: Destination,
+  ): Promise<RunningTarget>;
 }
 
 export async function freePort(): Promise<number> {
@@ -182,7 +193,7 @@ function storescp(name: string, ...extra: string[]): Target {
 const dcmqrscp: Target = {
   name: 'dcmqrscp',
   available: () => installed('dcmqrscp'),
-  start: async (directory, _associations, pdu) => {
+  start: async (directory, _associations, pdu, destination) => {
     const received = path.join(directory, 'received');
     mkdirSync(received);
     const port = await freePort();
@@ -193,6 +204,7 @@ const dcmqrscp: Target = {
 MaxPDUSize = ${pdu}
 MaxAssociations = 16
 HostTable BEGIN
+${destination === undefined ? '' : `destination = (${destination.aeTitle}, localhost, ${destination.port})`}
 HostTable END
 VendorTable BEGIN
 VendorTable END
@@ -215,7 +227,7 @@ AETable END
 const orthanc: Target = {
   name: 'Orthanc',
   available: () => installed('Orthanc'),
-  start: async (directory, _associations, pdu) => {
+  start: async (directory, _associations, pdu, destination) => {
     const port = await freePort();
     const httpPort = await freePort();
     const config = path.join(directory, 'orthanc.json');
@@ -229,6 +241,11 @@ const orthanc: Target = {
       RemoteAccessAllowed: false,
       AuthenticationEnabled: false,
       DicomAlwaysAllowFind: true,
+      DicomAlwaysAllowGet: true,
+      DicomAlwaysAllowMove: true,
+      ...(destination === undefined
+        ? {}
+        : { DicomModalities: { destination: [destination.aeTitle, '127.0.0.1', destination.port] } }),
       Plugins: [],
     };
     writeFileSync(config, JSON.stringify(settings));
@@ -312,7 +329,15 @@ const isocenter: Target = {
       return false;
     }
   },
-  start: (directory) => startNode(directory),
+  start: (directory, _associations, _pdu, destination) =>
+    startNode(
+      directory,
+      destination === undefined
+        ? {}
+        : {
+            settings: `  destination: { aeTitle: ${destination.aeTitle}, host: 127.0.0.1, port: ${destination.port}, allow: [] }\n`,
+          },
+    ),
 };
 
 /** Every server, in the order of the tables. `sink` is storescp as it receives and forgets. */
