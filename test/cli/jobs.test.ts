@@ -51,7 +51,7 @@ it('lists jobs for eyes and for programs, without what is in them', async () => 
     'SOPInstanceUID',
     'LastError',
   ]);
-  const [first = 0, second = 0, third = 0] = ids.map(String);
+  const [first = '', second = '', third = ''] = ids.map(String);
   expect(lines.slice(1).map((line) => line.filter((_, i) => i !== 6))).toEqual([
     [first, 'parked', 'pacs', 'forward', '1', '2024-01-02T00:00:00.000Z', '1.2.3', 'C000: \\x1b[31mno'],
     [second, 'waiting', 'pacs', 'forward', '0', '2024-01-03T00:00:00.000Z', '1.2.4', ''],
@@ -69,7 +69,7 @@ it('lists jobs for eyes and for programs, without what is in them', async () => 
 });
 
 it('retries and cancels by number, and says which were none', async () => {
-  const [first = 0, second = 0] = ids.map(String);
+  const [first = '', second = ''] = ids.map(String);
   expect(await jobs('retry', first)).toMatchObject({
     code: 0,
     stdout: '',
