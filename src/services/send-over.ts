@@ -65,7 +65,8 @@ export class Transfer {
   private readonly ahead: ReadAhead;
   private readonly running: Promise<SendResult>[] = [];
   private starting: Promise<void> | undefined;
-  private over = false;
+  /** Apart from the transfer, which must not live as long as the association that tells of its end. */
+  private readonly life = { over: false };
   private exhausted = false;
   private failure: { readonly error: unknown } | undefined;
 
@@ -75,7 +76,8 @@ export class Transfer {
     this.options = options;
     this.window = Math.max(1, Math.min(options.window ?? link.scu.window, link.scu.window));
     this.ahead = new ReadAhead(supply, new ContextTable(options.contexts), options, () => association.unsent);
-    void association.closed.then(() => (this.over = true));
+    const { life } = this;
+    void association.closed.then(() => (life.over = true));
   }
 
   async *run(): AsyncGenerator<SendResult, void, undefined> {
@@ -101,7 +103,7 @@ export class Transfer {
 
   private get mayStart(): boolean {
     const { signal, kill } = this.options;
-    return !this.over && !this.exhausted && signal?.aborted !== true && kill?.aborted !== true;
+    return !this.life.over && !this.exhausted && signal?.aborted !== true && kill?.aborted !== true;
   }
 
   /** Fills the window, unless that is under way. */
@@ -162,7 +164,7 @@ export class Transfer {
       const failed = { instance, outcome: 'failed', reason: source.failure ?? errorMessage(error) } as const;
       const lost = source.failure === undefined ? FATES[errorCode(error) ?? ''] : 'cut';
       // The next one must not be started on what is being closed.
-      if (lost !== undefined) this.over = true;
+      if (lost !== undefined) this.life.over = true;
       return lost === undefined ? failed : { ...failed, lost };
     }
   }
