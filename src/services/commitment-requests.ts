@@ -64,7 +64,7 @@ async function take(
     case 'full':
       throw new DimseError(
         STATUS.ResourceLimitation,
-        'Too many commitment requests under way: try again later',
+        'Too many requests under way: see "isocenter jobs list"',
       );
     case 'known':
       await options.jobs.retry({ ids: [added.id] }, Date.now());

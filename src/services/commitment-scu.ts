@@ -105,6 +105,8 @@ export async function askCommitment(
       await request(session, transaction, context.transferSyntax);
     }
     await waiting.end(options, listens ? undefined : association.closed);
+    // The last report has to be answered first.
+    await session.idle();
   } finally {
     end.abort();
     await association.release();

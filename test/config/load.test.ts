@@ -153,6 +153,29 @@ remotes:
   });
 });
 
+describe('keys for storage commitment', () => {
+  it('are handed on, shown, and checked', () => {
+    const text = `version: 1
+timeouts: { commit: 5m }
+remotes:
+  a: { aeTitle: A, host: 10.0.0.1, port: 104, commit: same-association }
+  b: { aeTitle: B, host: 10.0.0.2, port: 104, commit: new-association }
+  c: { aeTitle: C, host: 10.0.0.3 }`;
+    const loaded = parseConfig('f.yaml', text, {});
+    expect(loaded.warnings).toEqual([]);
+    expect(loaded.config.timeouts.commit).toBe(300_000);
+    expect(loaded.config.remotes.map(({ commit }) => commit)).toEqual([
+      'same-association',
+      'new-association',
+      undefined,
+    ]);
+    expect(parseConfig('f.yaml', effectiveYaml(loaded, false), {}).config).toEqual(loaded.config);
+    expect(() => parseConfig('f.yaml', text.replace('port: 104, commit: new', 'commit: new'), {})).toThrow(
+      'a new association needs a port: add it, or write same-association',
+    );
+  });
+});
+
 describe('values', () => {
   it('have units', () => {
     const config = configOf(`version: 1

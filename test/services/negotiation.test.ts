@@ -14,6 +14,7 @@ const strict: Peer = { ...open, unknownSyntaxes: false };
 const JPIP = '1.2.840.10008.1.2.4.94';
 const UNKNOWN = '1.2.840.10008.1.2.4.999';
 const FIND = '1.2.840.10008.5.1.4.1.2.2.1';
+const COMMIT = '1.2.840.10008.1.20.1';
 /** A class of the standard that nobody serves. */
 const UNSERVED = '1.2.840.10008.5.1.4.1.2.9.1';
 
@@ -40,6 +41,15 @@ describe('presentation contexts', () => {
       TS.explicit,
     ],
     ['Verification takes Implicit alone', SOP.verification, [TS.implicit], open, 0, TS.implicit],
+    [
+      'storage commitment takes Explicit before Implicit',
+      COMMIT,
+      [TS.implicit, TS.explicit],
+      open,
+      0,
+      TS.explicit,
+    ],
+    ['storage commitment takes nothing else', COMMIT, [TS.big], open, 4, undefined],
     ['Verification takes nothing else', SOP.verification, [TS.rle], open, 4, undefined],
     ['storage takes the first known syntax', SOP.ct, [TS.rle, TS.explicit], open, 0, TS.rle],
     ['storage takes big endian', SOP.ct, [TS.big, TS.explicit], open, 0, TS.big],
@@ -112,6 +122,12 @@ describe('roles', () => {
     const scp = negotiateRoles(request({ roles }), getter).map((role) => role.scp);
     expect(scp).toEqual([true, true, false, false, false]);
     expect(negotiateRoles(request({ roles }), { ...getter, unknownSyntaxes: true })[4]?.scp).toBe(true);
+  });
+
+  it('are SCP of storage commitment, to report it, for who may commit', () => {
+    const both = [{ sopClass: COMMIT, scu: false, scp: true }];
+    expect(negotiateRoles(request({ roles: both }), { ...open, allow: new Set(['commit']) })).toEqual(both);
+    expect(negotiateRoles(request({ roles: both }), getter)).toEqual([{ ...both[0], scp: false }]);
   });
 
   it('say on which contexts instances may be sent', () => {
