@@ -36,6 +36,12 @@ export interface AskOptions {
   readonly onRow?: (count: number) => void | Promise<void>;
 }
 
+export interface OpenOptions {
+  readonly SOPClassUIDs?: readonly string[];
+  /** Keys of upper levels may be left out, where the server agrees. */
+  readonly relational?: boolean;
+}
+
 export class FindClient {
   private readonly association: Association;
   private readonly session: InstanceType<typeof SessionModule.Session>;
@@ -49,7 +55,7 @@ export class FindClient {
   static async open(
     port: number,
     calledAETitle: string,
-    SOPClassUIDs: readonly string[] = [],
+    { SOPClassUIDs = [], relational = false }: OpenOptions = {},
   ): Promise<FindClient> {
     const association = await connect({
       host: '127.0.0.1',
@@ -64,6 +70,9 @@ export class FindClient {
         abstractSyntax,
         transferSyntaxes: [EXPLICIT_LITTLE_ENDIAN],
       })),
+      ...(relational
+        ? { extendedNegotiation: [{ sopClass: STUDY_ROOT_FIND, information: Buffer.from([1]) }] }
+        : {}),
     });
     return new FindClient(association);
   }

@@ -131,5 +131,5 @@ export function questionsOf(population: Population): Question[] {
 /** Every study there is. */
 export const EVERYTHING: Keys = LIST;
 
-/** What no index serves: every study is looked at, and none matches. */
-export const SCAN: Keys = { ...SHOWN, StudyDescription: '*NOWHERE*' };
+/** What no index serves, in a relational query: every instance is looked at, and none matches. */
+export const SCAN: Keys = { QueryRetrieveLevel: 'IMAGE', SOPInstanceUID: '', ImageType: 'NOWHERE' };
