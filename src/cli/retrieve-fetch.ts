@@ -5,16 +5,13 @@ import type { Proposal } from '../net/negotiation';
 import type { Association } from '../net/types';
 import { FIND_MODELS, proposeFind } from '../services/find-scu';
 import { doneOf, retrieve, type RetrieveOutcome, totalOf } from '../services/retrieve-scu';
-import { COMMON_STORAGE_CLASSES, proposeGet } from '../services/retrieve-scu-contexts';
+import { COMMON_STORAGE_CLASSES, proposeGet, ROOMY } from '../services/retrieve-scu-contexts';
 import { takeInventory, type ListedInstance } from '../services/retrieve-scu-inventory';
 import { getSession, type GetEvent, type GetSink } from '../services/retrieve-scu-receive';
 import { type Asked, modelRefused } from './retrieve-words';
 
 /** UIDs in one identifier: some peers take no long lists, and a UI value ends at 64 KiB (PS3.5 7.1.2). */
 const UIDS_AT_ONCE = 200;
-
-/** So many classes fit an association with every transfer syntax that we know for itself. */
-const ROOMY = 6;
 
 export interface FetchParts {
   readonly asked: Asked;
@@ -58,27 +55,53 @@ export async function fetchAll(parts: FetchParts): Promise<Fetched> {
     else wanted.push(instance);
   }
   if (wanted.length === 0 || signal.aborted) return { outcomes: [], failedThere: 0, missing: 0 };
-  return fetchRounds(parts, listed, wanted);
+  return fetchByClass(parts, listed, wanted);
 }
 
 /**
- * A class of few has room for more transfer syntaxes: what the peer could not send among all is asked for again by itself. The last
- * round's answers count.
+ * Group by group of few classes: then each transfer syntax has a context of its own, and the peer need not bring anything into another
+ * one.
  */
-async function fetchRounds(
+async function fetchByClass(
   parts: FetchParts,
   listed: readonly ListedInstance[],
   wanted: readonly ListedInstance[],
 ): Promise<Fetched> {
-  for (let left = wanted; ;) {
-    const classes = classesOf(left);
-    const identifiers =
-      left.length === listed.length ? [parts.asked.question.identifier] : identifiersFor(parts, listed, left);
-    const { refused, ...fetched } = await fetch(parts, identifiers, classes, left);
-    const fewer = new Set(refused.map(({ SOPClassUID }) => SOPClassUID)).size < classes.length;
-    if (refused.length === 0 || !fewer || classes.length <= ROOMY || parts.signal.aborted) return fetched;
-    left = refused;
+  const groups = groupsOf(wanted);
+  const all: Fetched[] = [];
+  for (const { classes, instances } of groups) {
+    if (parts.signal.aborted) break;
+    const whole = instances.length === listed.length;
+    const identifiers = whole ? [parts.asked.question.identifier] : identifiersFor(parts, listed, instances);
+    all.push(await fetch(parts, identifiers, classes, instances));
   }
+  return {
+    outcomes: all.flatMap(({ outcomes }) => outcomes),
+    failedThere: all.reduce((sum, { failedThere }) => sum + failedThere, 0),
+    missing: all.reduce((sum, { missing }) => sum + missing, 0),
+  };
+}
+
+interface Group {
+  readonly classes: readonly string[];
+  readonly instances: readonly ListedInstance[];
+}
+
+/** Instances whose class the peer doesn't name are hoped to be of a common one. */
+function groupsOf(instances: readonly ListedInstance[]): Group[] {
+  const named = [...new Set(instances.map(({ SOPClassUID }) => SOPClassUID))];
+  const classes = named.filter((uid) => uid !== '');
+  const groups: Group[] = [];
+  for (let at = 0; at < classes.length; at += ROOMY) {
+    const some = classes.slice(at, at + ROOMY);
+    groups.push({
+      classes: some,
+      instances: instances.filter(({ SOPClassUID }) => some.includes(SOPClassUID)),
+    });
+  }
+  const unnamed = instances.filter(({ SOPClassUID }) => SOPClassUID === '');
+  if (unnamed.length > 0) groups.push({ classes: COMMON_STORAGE_CLASSES, instances: unnamed });
+  return groups;
 }
 
 /** Undefined where the peer doesn't tell. */
@@ -138,25 +161,15 @@ function bySeries(instances: readonly ListedInstance[]): Map<string, ListedInsta
   return series;
 }
 
-/** Those that were named; beside them common ones where the peer left some out. */
-function classesOf(instances: readonly ListedInstance[]): string[] {
-  const named = new Set(instances.map(({ SOPClassUID }) => SOPClassUID));
-  return named.delete('') ? [...new Set([...named, ...COMMON_STORAGE_CLASSES])] : [...named];
-}
-
 async function fetch(
   parts: FetchParts,
   identifiers: readonly DataSet[],
   classes: readonly string[],
   wanted: readonly ListedInstance[] | undefined,
-): Promise<Fetched & { readonly refused: readonly ListedInstance[] }> {
+): Promise<Fetched> {
   const { asked, connect, responseTimeout, sink, signal } = parts;
   const sopClass = asked.question.model.get;
   const proposal = proposeGet(sopClass, classes);
-  if (proposal.left.length > 0)
-    parts.note(
-      `instances of ${proposal.left.length} SOP classes don't fit one association: fetch their series by themselves`,
-    );
   const association = await connect(proposal);
   const arrived = new Set<string>();
   const failedHere = new Set<string>();
@@ -194,11 +207,10 @@ async function fetch(
     await association.release();
   }
   const failures = outcomes.reduce((sum, { counts }) => sum + (counts.failed ?? 0), 0);
-  const absent = wanted?.filter(({ SOPInstanceUID }) => !arrived.has(SOPInstanceUID)) ?? [];
+  const absent = wanted?.filter(({ SOPInstanceUID }) => !arrived.has(SOPInstanceUID)).length ?? 0;
   return {
     outcomes,
     failedThere: Math.max(0, failures - failedHere.size),
-    missing: signal.aborted ? 0 : Math.max(0, absent.length - failures),
-    refused: absent.filter(({ SOPInstanceUID }) => !failedHere.has(SOPInstanceUID)),
+    missing: signal.aborted ? 0 : Math.max(0, absent - failures),
   };
 }

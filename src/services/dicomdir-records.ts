@@ -83,6 +83,8 @@ export const SUBSTITUTES: Readonly<Record<string, readonly string[]>> = {
 export const HEADER_KEYWORDS: readonly string[] = [
   'SpecificCharacterSet',
   'IssuerOfPatientID',
+  // It holds the Verification DateTime.
+  'VerifyingObserverSequence',
   ...new Set([
     ...[...RECORD_KEYS.values()].flatMap((keys) => keys.map(({ keyword }) => keyword)),
     ...Object.values(SUBSTITUTES).flat(),

@@ -9,6 +9,7 @@ import type { HeaderElements } from './dicomdir-header';
 import { RECORD_KEYS, recordOf, SUBSTITUTES, type RecordKey, type RecordType } from './dicomdir-records';
 
 const SPECIFIC_CHARACTER_SET = 0x00080005;
+const VERIFICATION_DATE_TIME = 0x0040a030;
 
 /** An instance that a DICOMDIR is to name. */
 export interface DirectoryInstance {
@@ -215,6 +216,7 @@ function keyElement({ keyword, type }: RecordKey, header: HeaderElements, number
   if (own !== undefined && !isEmpty(own)) {
     return [keyword === 'ContentSequence' && isSequence(own) ? titleModifiers(own.items) : [own]].flat();
   }
+  if (keyword === 'VerificationDateTime') return lastVerification(header);
   if (type === 'C') return [];
   const vr = vrOf(tag);
   if (type === '2') return [vr === 'SQ' ? { tag, vr, items: [] } : { tag, vr, value: Buffer.alloc(0) }];
@@ -236,6 +238,21 @@ function titleModifiers(items: readonly DataSet[]): DataElement[] {
     ),
   );
   return modifiers.length === 0 ? [] : [{ tag: 0x0040a730, vr: 'SQ', items: modifiers }];
+}
+
+/** Of the most recent verification (PS3.3 F.5.21): each verifying observer has one of its own. */
+function lastVerification(header: HeaderElements): DataElement[] {
+  const observers = header.get(tagOf('VerifyingObserverSequence') ?? 0);
+  if (observers === undefined || !isSequence(observers)) return [];
+  return observers.items
+    .flatMap((item) => item.filter(({ tag }) => tag === VERIFICATION_DATE_TIME))
+    .filter((element) => !isSequence(element) && !isEmpty(element))
+    .sort((a, b) => valueText(b).localeCompare(valueText(a)))
+    .slice(0, 1);
+}
+
+function valueText(element: DataElement): string {
+  return isSequence(element) ? '' : element.value.toString('latin1');
 }
 
 const MADE_UP: Readonly<Record<string, string>> = {

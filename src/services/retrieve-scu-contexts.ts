@@ -21,9 +21,10 @@ const SYNTAXES: readonly string[] = SUFFIXES.split(' ').map((suffix) => UID.Impl
 export interface GetProposal {
   readonly contexts: readonly ProposedContext[];
   readonly roles: readonly RoleSelection[];
-  /** Classes for which there was no room. */
-  readonly left: readonly string[];
 }
+
+/** So many classes at most have room for a context of each syntax alone. */
+export const ROOMY = Math.floor((CONTEXTS_PER_ASSOCIATION - 1) / SYNTAXES.length);
 
 /**
  * What an association for C-GET proposes (PS3.4 C.5.3): the model, and each storage class with the role of SCP. As many transfer
@@ -45,6 +46,5 @@ export function proposeGet(model: string, classes: readonly string[]): GetPropos
   return {
     contexts: proposed.map((context, index) => ({ id: 2 * index + 1, ...context })),
     roles: taken.map((sopClass) => ({ sopClass, scu: false, scp: true })),
-    left: classes.slice(room),
   };
 }

@@ -354,8 +354,8 @@ describe('an archive', () => {
       await expectFiles(out, peer.objects);
     });
 
-    it('again by class, where not all syntaxes fit one association', async () => {
-      // 30 classes leave room for four contexts each; the last instance is in a syntax that shares one.
+    it('in groups of classes, so that every syntax has a context of its own', async () => {
+      // 30 classes together would leave room for four contexts each.
       peer.objects = Array.from({ length: 30 }, (_, index) =>
         imageObject(
           {
@@ -373,7 +373,8 @@ describe('an archive', () => {
         code: 0,
         stdout: '30 fetched, 0 here already, 0 failed\n',
       });
-      expect(peer.gets).toHaveLength(2);
+      expect(peer.gets).toHaveLength(5);
+      expect(peer.statuses).toHaveLength(30);
     });
 
     it('and UIDs become no paths', async () => {
