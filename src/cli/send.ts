@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { InstanceReference } from '../catalog/commitments';
 import { loadConfig } from '../config/load';
 import { EXIT, errorMessage, IsocenterError, type ExitCode } from '../errors';
+import { createTranscoder } from '../transcode/transcoder';
 import { printable } from '../printable';
 import { type SendEvent, sendFiles, sendInstances } from '../services/send-files';
 import { type CommandContext, examples } from './command';
@@ -27,7 +28,7 @@ export function register(program: Command, context: CommandContext): void {
     program
       .command('send')
       .description(
-        'send files and folders, or what is stored, to a peer (C-STORE), each in the transfer syntax that it has',
+        'send files and folders, or what is stored, to a peer (C-STORE), as they are or, where it does not take that, uncompressed',
       )
       .argument('<peer>', "a remote's name, or AET@HOST:PORT")
       .argument('[path...]', 'files or folders; without them --study or its like'),
@@ -69,29 +70,38 @@ async function run(
     );
   const address = resolvePeer(config, peer);
   const sent: InstanceReference[] = [];
+  const transcoder = createTranscoder();
+  const { transcode } = config.remotes.find(({ name }) => name === address.name) ?? {};
   const how = {
     connect: caller(config, address, options.aet, signal),
     // Several may be under way at once, so that a peer with an asynchronous window is kept busy.
     asyncWindow: 16,
     responseTimeout: config.timeouts.response,
+    transcoder,
+    ...(transcode === undefined ? {} : { transcode }),
     signal,
     kill: signal,
   };
   const json = options.json === true;
   const delivery = { signal, json, sent };
-  const code = stored
-    ? await withNode(context, 'read', async (api) => {
-        const located = await locateAll(api, selectionOf(options));
-        const instances = located.map((one) => ({ ...outgoing(one), name: one.path }));
-        return deliver(sendInstances(instances, how), { ...delivery, total: instances.length });
-      })
-    : await deliver(
-        sendFiles(
-          paths.map((path) => resolve(path)),
-          how,
-        ),
-        { ...delivery, total: undefined },
-      );
+  let code: ExitCode;
+  try {
+    code = stored
+      ? await withNode(context, 'read', async (api) => {
+          const located = await locateAll(api, selectionOf(options));
+          const instances = located.map((one) => ({ ...outgoing(one), name: one.path }));
+          return deliver(sendInstances(instances, how), { ...delivery, total: instances.length });
+        })
+      : await deliver(
+          sendFiles(
+            paths.map((path) => resolve(path)),
+            how,
+          ),
+          { ...delivery, total: undefined },
+        );
+  } finally {
+    await transcoder.close();
+  }
   if (options.commit !== true || signal.aborted || sent.length === 0) return code;
   const terms = { config, peer: address, aeTitle: options.aet, signal, json };
   const committed = await commitSent(sent, options, terms);

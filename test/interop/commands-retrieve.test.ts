@@ -306,6 +306,23 @@ describeInterop(['pydicom', 'dcmtk'], 'the files of pydicom', () => {
     }
   }, 90_000);
 
+  it('are sent to a peer that takes Implicit VR Little Endian alone', async () => {
+    const destination = await startStorescp('IMPLICIT', ['+B', '+xi']);
+    try {
+      const result = await node.cli(['send', `IMPLICIT@127.0.0.1:${destination.port}`, ...studies], 60_000);
+      const [, sent, failed] = /^(\d+) sent, 0 with a warning, (\d+) failed/.exec(result.stdout) ?? [];
+      // One JPEG 2000 frame has more tiles than are decoded, and lossy 12 bit JPEG is left as it is.
+      expect(Number(failed)).toBeLessThan(4);
+      const received = await destination.received();
+      expect(received.size).toBe(Number(sent));
+      expect(new Set([...received.values()].map(({ transferSyntax }) => transferSyntax))).toEqual(
+        new Set([TS.implicit]),
+      );
+    } finally {
+      await destination.stop();
+    }
+  }, 90_000);
+
   it('make media that DCMTK and pydicom read as we mean it', async () => {
     const out = path.join(folder, 'media');
     const zip = path.join(folder, 'media.zip');
