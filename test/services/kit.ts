@@ -207,7 +207,14 @@ export function configFor(directory: string, options: OpenOptions = {}): Config 
       ...remote,
     })),
     limits: { associations: 200, associationsPerRemote: 100, pduLength: 131072, findMatches: 0 },
-    timeouts: { association: 2000, idle: 30000, response: 30000, writeStall: 10000, commit: 60000, pending: 5000 },
+    timeouts: {
+      association: 2000,
+      idle: 30000,
+      response: 30000,
+      writeStall: 10000,
+      commit: 60000,
+      pending: 5000,
+    },
     log: { level: 'info', format: 'text', size: 1e6, count: 1 },
   };
 }
