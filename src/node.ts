@@ -30,6 +30,7 @@ import type { RetrieveParts } from './services/retrieve';
 import { cGet } from './services/retrieve-get';
 import { cMove } from './services/retrieve-move';
 import { DestinationTurns } from './services/retrieve-turns';
+import { createTranscoder } from './transcode/transcoder';
 
 /** Milliseconds that running operations have to end after SIGTERM. */
 const DRAIN_TIME = 30_000;
@@ -73,6 +74,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
   let control: ControlServer | undefined;
   let runner: JobRunner | undefined;
   const turns = new DestinationTurns();
+  const transcoder = createTranscoder();
   let commitment: StorageCommitment | undefined;
   let stopping: Promise<void> | undefined;
 
@@ -112,6 +114,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
   function open(opened: Archive, committing: StorageCommitment): Listener {
     const retrieval: RetrieveParts = {
       ...opened.retrieval,
+      transcoder,
       pendingInterval: () => config.timeouts.pending,
       stopping: windUp.signal,
       kill: cutOff.signal,
@@ -324,6 +327,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
           turns,
           connect: (proposal) => remote.connect(proposal, signal),
           transcode: destination.transcode,
+          transcoder,
           asyncWindow: ASYNC_WINDOW,
           responseTimeout: config.timeouts.response,
           signal,
@@ -353,6 +357,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
     cutOff.abort();
     await listener?.close();
     await Promise.all([worked, ...[...sessions].map((session) => session.finished)]);
+    await transcoder.close();
     await control?.close();
     names.stop();
     await archive?.close();

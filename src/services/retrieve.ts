@@ -205,7 +205,7 @@ class Run {
       for await (const result of this.operation.deliver({ instances, kinds, signal })) {
         instances.ended(result.instance);
         await this.count(result);
-        onFirst();
+        if (this.tally.remaining > 0) onFirst();
       }
     } catch (error) {
       this.why ??= 'see the log of the node';

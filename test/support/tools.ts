@@ -275,6 +275,8 @@ export interface OrthancPeer {
   readonly dicomPort: number;
   /** A request to its REST API; rejects on any status but 2xx. */
   rest(method: string, path: string, body?: Buffer | string): Promise<string>;
+  /** An instance as the file that it keeps. */
+  file(id: string): Promise<Buffer>;
   stop(): Promise<void>;
 }
 
@@ -318,6 +320,13 @@ export async function startOrthanc(nodePort: number): Promise<OrthancPeer> {
     if (!answer.ok) throw new Error(`Orthanc: ${method} ${where}: ${answer.status} ${text}`);
     return text;
   };
+  const file = async (id: string): Promise<Buffer> => {
+    const answer = await fetch(`http://127.0.0.1:${httpPort}/instances/${id}/file`, {
+      signal: AbortSignal.timeout(30_000),
+    });
+    if (!answer.ok) throw new Error(`Orthanc: the file of ${id}: ${answer.status}`);
+    return Buffer.from(await answer.arrayBuffer());
+  };
   const stop = async (): Promise<void> => {
     child.kill('SIGTERM');
     await exited;
@@ -331,5 +340,5 @@ export async function startOrthanc(nodePort: number): Promise<OrthancPeer> {
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  return { dicomPort, rest, stop };
+  return { dicomPort, rest, file, stop };
 }
