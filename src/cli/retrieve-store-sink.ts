@@ -20,7 +20,13 @@ export class StoreSink implements GetSink {
 
   constructor({ api, directory, aeTitle }: StoreSinkOptions) {
     this.api = api;
-    this.files = new FolderSink({ directory, aeTitle, force: true, onUnwritable: () => undefined });
+    this.files = new FolderSink({
+      directory,
+      aeTitle,
+      force: true,
+      temporary: true,
+      onUnwritable: () => undefined,
+    });
   }
 
   async has(SOPInstanceUID: string): Promise<boolean> {

@@ -62,12 +62,18 @@ export class PartFile {
   }
 
   /**
-   * Syncs the file and gives it its name. Without `replace` a file that has the name keeps it; a second call may have it then.
+   * Syncs the file, unless it is only for a moment, and gives it its name. Without `replace` a file that has the name keeps it; a second call may have it then.
    * @throws IsocenterError `FILE_EXISTS`, `FILE_UNWRITABLE`
    */
-  async commit({ replace }: { readonly replace: boolean }): Promise<void> {
+  async commit({
+    replace,
+    sync = true,
+  }: {
+    readonly replace: boolean;
+    readonly sync?: boolean;
+  }): Promise<void> {
     await writing(this.path, async () => {
-      if (this.open) await this.handle.sync();
+      if (this.open && sync) await this.handle.sync();
       await this.close();
       if (replace) await rename(this.part, this.path);
       else await this.nameOnce();

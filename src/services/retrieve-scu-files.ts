@@ -15,6 +15,8 @@ export interface FolderSinkOptions {
   readonly aeTitle: string;
   /** Replaces files that have other bytes. */
   readonly force: boolean;
+  /** Only for a moment: they need not survive a power cut. */
+  readonly temporary?: true;
   /** A file could not be written: neither can the others. */
   readonly onUnwritable: (error: unknown) => void;
 }
@@ -57,7 +59,7 @@ export class FolderSink implements GetSink {
     try {
       const { bytes, hash } = await this.fill(file, instance);
       try {
-        await file.commit({ replace: this.options.force });
+        await file.commit({ replace: this.options.force, sync: this.options.temporary !== true });
       } catch (error) {
         if (errorCode(error) !== 'FILE_EXISTS') throw error;
         const sha256 = hash.digest('hex');
