@@ -362,7 +362,7 @@ describe('commands that write', () => {
     expect(JSON.parse(again.stdout)).toMatchObject({ adopted: 4, removed: 0, quarantined: 0, missing: 0 });
     expect(await data('find', 'instances', '--json')).toEqual(before);
     expect(await data('quarantine', 'list', '--json')).toEqual(list);
-    const kept = fs.readdirSync(node.dataDirectory).filter((name) => /^catalog\.sqlite\.\d/.test(name));
+    const kept = fs.readdirSync(node.dataDirectory).filter((name) => /^catalog\.sqlite\.\d.*Z$/.test(name));
     expect(kept).toHaveLength(1);
 
     const shown = JSON.parse((await call('show', second.SOPInstanceUID, '--json')).stdout) as {

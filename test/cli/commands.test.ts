@@ -145,13 +145,13 @@ describe('isocenter config', () => {
 
   it('check warns of keys without effect and of folders that can not be used, with exit code 3', async () => {
     writeFileSync(join(folder, 'plain'), '');
-    const file = config('version: 1\nstorage: {directory: plain}\ntimeouts: {pending: 5s}\n');
+    const file = config('version: 1\nstorage: {directory: plain}\nadmin: {port: 8042}\n');
     const result = await isocenter(['config', 'check'], { ISOCENTER_CONFIG: file });
     expect(result.code).toBe(3);
     expect(result.stdout).toMatch(/^f\.yaml is valid/);
     expect(result.stderr).toBe(
       `f.yaml:2:22: storage.directory: ${join(folder, 'plain')} is not a folder\n` +
-        'f.yaml:3:12: timeouts.pending: pending has no effect in this version\n',
+        'f.yaml:3:1: admin: admin has no effect in this version\n',
     );
     const json = await isocenter(['config', 'check', '--json', '-c', file]);
     expect(JSON.parse(json.stdout)).toMatchObject({ valid: true, warnings: [{ line: 3 }, { line: 2 }] });
