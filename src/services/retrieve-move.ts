@@ -7,14 +7,16 @@ import type { Association } from '../net/types';
 import { findDestination, type MoveDestination, type UncallableRemote } from './destinations';
 import type { OutgoingInstance } from './outgoing';
 import { readRetrieve, retrieve, type Operation, type Outgoing, type RetrieveParts } from './retrieve';
-import { DestinationTurns, type Turn } from './retrieve-turns';
+import { DestinationTurns, type Account, type Turn } from './retrieve-turns';
 import { sendAll, type SendOptions, type SendResult } from './send';
 
 /**
  * How long a move keeps an association that others wait for, in milliseconds: a part of the time that it has had so far, so that those who began
- * together end together; long enough not to spend the time on negotiating, and for nobody to wait long.
+ * together end together; not so short that the time is spent on negotiating, nor so long that others wait for long.
  */
 const SHARE = { part: 0.25, least: 10, most: 100, timesOpening: 5 };
+/** Bytes that an instance counts beside its own when turns are shared: small ones cost time as well. */
+const INSTANCE_COST = 64 * 1024;
 /** Jobs added at once. */
 const JOBS = 500;
 
@@ -87,9 +89,10 @@ async function* deliver(
     kill,
     onDamaged,
   };
+  const account: Account = { served: undefined };
   let spent = 0;
   for (;;) {
-    const turn = await turns.take(destination.name, destination.associations, signal);
+    const turn = await turns.take(destination.name, destination.associations, signal, account);
     if (turn === undefined) return;
     const share = new Share(instances, turn, spent);
     try {
@@ -102,6 +105,7 @@ async function* deliver(
       });
       for await (const result of results) {
         if (result.unreachable !== undefined) share.keep();
+        account.served = (account.served ?? 0) + result.instance.dataSetLength + INSTANCE_COST;
         yield result;
       }
     } finally {
@@ -143,11 +147,13 @@ class Share implements AsyncIterable<OutgoingInstance> {
   async timed(opening: Promise<Association>): Promise<Association> {
     const began = performance.now();
     const association = await opening;
+    const now = performance.now();
+    this.turn.opened(now - began);
     if (this.begin !== undefined) return association;
-    this.begin = performance.now();
+    this.begin = now;
     const { part, least, most, timesOpening } = SHARE;
     const share = Math.min(most, Math.max(least, part * this.spent));
-    this.until = this.begin + Math.max(share, timesOpening * (this.begin - began));
+    this.until = now + Math.max(share, timesOpening * (this.turn.opening ?? 0));
     return association;
   }
 

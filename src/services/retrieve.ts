@@ -177,7 +177,8 @@ class Run {
         }
         until = page.until;
         after = page.next;
-      } while (after !== undefined && !this.signal.aborted);
+        // Cancelled or not, the counters have to make the whole.
+      } while (after !== undefined && !this.context.lost.aborted);
     } catch (error) {
       this.log('error', 'matches could not be counted', { error: errorMessage(error) });
       throw new DimseError(

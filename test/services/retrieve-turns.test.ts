@@ -1,15 +1,16 @@
-import { DestinationTurns, type Turn } from '../../src/services/retrieve-turns';
+import { DestinationTurns, type Account, type Turn } from '../../src/services/retrieve-turns';
 
 const never = new AbortController().signal;
 
 /** Turns that were given, by name, in order. */
 class Line {
-  readonly turns = new DestinationTurns();
+  now = 0;
+  readonly turns = new DestinationTurns(() => this.now);
   readonly given: string[] = [];
   readonly held = new Map<string, Turn>();
 
-  async take(name: string, limit = 1, signal = never, destination = 'a'): Promise<void> {
-    const turn = await this.turns.take(destination, limit, signal);
+  async take(name: string, limit = 1, signal = never, destination = 'a', account?: Account): Promise<void> {
+    const turn = await this.turns.take(destination, limit, signal, account);
     this.given.push(turn === undefined ? `${name} none` : name);
     if (turn !== undefined) this.held.set(name, turn);
   }
@@ -90,4 +91,79 @@ it('follows a limit that was raised', async () => {
   void line.take('3', 3);
   await settled();
   expect(line.given).toEqual(['1', '2', '3']);
+});
+
+describe('what each has had', () => {
+  const account = (served?: number): Account => ({ served });
+
+  it('decides who is next, whoever came first', async () => {
+    const line = new Line();
+    void line.take('first', 1, never, 'a', account(100));
+    void line.take('much', 1, never, 'a', account(300));
+    void line.take('least', 1, never, 'a', account(50));
+    void line.take('some', 1, never, 'a', account(200));
+    await settled();
+    for (const name of ['first', 'least', 'some']) await line.end(name);
+    expect(line.given).toEqual(['first', 'least', 'some', 'much']);
+  });
+
+  it('begins with as much as the one that has had least', async () => {
+    const line = new Line();
+    const running = account(1000);
+    void line.take('old', 1, never, 'a', running);
+    await settled();
+    running.served = 5000;
+    line.now = 1000;
+    const fresh = account();
+    void line.take('new', 1, never, 'a', fresh);
+    await line.end('old');
+    expect(fresh.served).toBe(5000);
+    void line.take('old again', 1, never, 'a', running);
+    fresh.served = 6000;
+    await line.end('new');
+    expect(line.given).toEqual(['old', 'new', 'old again']);
+  });
+
+  it('begins with nothing beside one that has only just begun: they are to end together', async () => {
+    const line = new Line();
+    const running = account();
+    void line.take('old', 1, never, 'a', running);
+    await settled();
+    running.served = 5000;
+    line.now = 999;
+    const fresh = account();
+    void line.take('new', 1, never, 'a', fresh);
+    expect(fresh.served).toBe(0);
+    void line.take('old again', 1, never, 'a', running);
+    await line.end('old');
+    expect(line.given).toEqual(['old', 'new']);
+  });
+
+  it('puts those without an account behind the others, once', async () => {
+    const line = new Line();
+    const move = account(10);
+    void line.take('held', 1, never, 'a', account(0));
+    void line.take('move', 1, never, 'a', move);
+    await settled();
+    void line.take('job');
+    void line.take('late', 1, never, 'a', account(5));
+    await line.end('held');
+    await line.end('late');
+    move.served = 20;
+    await line.end('move');
+    expect(line.given).toEqual(['held', 'late', 'move', 'job']);
+  });
+});
+
+it('remembers the shortest opening while somebody is there', async () => {
+  const line = new Line();
+  void line.take('1');
+  void line.take('2');
+  await settled();
+  const first = line.held.get('1')!;
+  expect(first.opening).toBeUndefined();
+  first.opened(30);
+  first.opened(50);
+  await line.end('1');
+  expect(line.held.get('2')!.opening).toBe(30);
 });
