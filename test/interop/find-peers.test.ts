@@ -235,7 +235,7 @@ describeInterop(['dcmtk', 'pydicom'], 'character sets', () => {
             path.join(folder, `charset-${index}-${turn}.dcm`),
             studiesOfName(stated, key),
           );
-          const answers = await findscu({ port: archive.port, files: [file], extract: true });
+          const answers = await findscu({ port: archive.port, files: [file], extract: folder });
           return { how, stated, study, name, answers };
         }),
       ),

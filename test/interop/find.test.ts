@@ -219,18 +219,18 @@ describeInterop(['dcmtk'], 'findscu', () => {
 
   it('T54: finds a name in the set that it asks in, and is answered in it', async () => {
     const unicode = await ask([...STUDY, 'SpecificCharacterSet=ISO_IR 192', 'PatientName=Müller*'], {
-      extract: true,
+      extract: folder,
     });
     expect(studiesOf(unicode)).toBe('S4');
     const latin = await writeQuery(
       path.join(folder, 'latin.dcm'),
       studiesOfName('ISO_IR 100', Buffer.from('Müller*', 'latin1')),
     );
-    const own = await ask([], { files: [latin], extract: true });
+    const own = await ask([], { files: [latin], extract: folder });
     expect(studiesOf(own)).toBe('S4');
     const asLatin = await ask([...STUDY, 'SpecificCharacterSet=ISO_IR 192', 'PatientName=Müller*'], {
       calling: 'LATIN',
-      extract: true,
+      extract: folder,
     });
     for (const [answers, set, name] of [
       [unicode, 'ISO_IR 192', Buffer.from('Müller^Jörg', 'utf8')],

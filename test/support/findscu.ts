@@ -1,7 +1,6 @@
 import fsp from 'node:fs/promises';
 import path from 'node:path';
 import { encode, part10, TS, UID_ROOT, type Element } from './data-sets';
-import { makeFolder } from './node-process';
 import { run, statusesOf } from './tools';
 
 /** What findscu of DCMTK gets for an answer, by its own account: never by its exit code. */
@@ -30,12 +29,13 @@ export interface Asking {
   /** Query files; each is asked in turn. */
   readonly files?: readonly string[];
   readonly options?: readonly string[];
-  /** Writes the responses to files (-X). */
-  readonly extract?: boolean;
+  /** Writes the responses to files (-X), in a new folder within this one. */
+  readonly extract?: string;
 }
 
 export async function findscu(asking: Asking): Promise<Answers> {
-  const folder = asking.extract === true ? await makeFolder() : undefined;
+  const folder =
+    asking.extract === undefined ? undefined : await fsp.mkdtemp(path.join(asking.extract, 'responses-'));
   const { output } = await run('findscu', [
     ...['-d', '-aet', asking.calling ?? 'TESTER', '-aec', asking.called ?? 'NODE', asking.model ?? '-S'],
     ...(folder === undefined ? [] : ['-X', '+sr', '-od', folder]),
