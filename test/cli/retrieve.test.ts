@@ -543,7 +543,7 @@ describe('our own store', () => {
     });
 
     it('get --store puts what comes from an archive in, by the way of import', async () => {
-      const study = `${STUDY}.${++serial}`;
+      const study = `${STUDY}.9.${++serial}`;
       const elsewhere = { StudyInstanceUID: study, SeriesInstanceUID: `${study}.0`, PatientID: 'P81' };
       peer.objects = [0, 1, 2].map((number) =>
         object(number, { ...elsewhere, SOPInstanceUID: `${study}.${number}` }),
