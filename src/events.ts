@@ -16,7 +16,7 @@ export interface AssociationSummary {
   readonly outcome: string;
 }
 
-/** An instance that was answered Success, or adopted, after its row was committed. */
+/** An instance that was taken, after its row was committed and before it is answered. What recovery adopts before anybody calls isn't told. */
 export interface StoredEvent {
   readonly arrivalId: string;
   readonly associationId: string;
