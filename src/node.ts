@@ -139,6 +139,7 @@ export function createNode(config: Config, logger: Logger): IsocenterNode {
           attributes: attributesOf(config.catalog.attributes),
           aeTitle: config.aeTitles[0],
           findMatches: () => config.limits.findMatches,
+          log,
         }),
       },
       committing.requests,

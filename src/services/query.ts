@@ -3,6 +3,7 @@ import type { Catalog } from '../catalog/types';
 import { STATUS } from '../dimse/status';
 import type { DimseRequest, DimseResponse, Service, ServiceContext } from '../dimse/types';
 import { DimseError, errorCode } from '../errors';
+import type { LogFn } from '../log';
 import { findAgreement, queryClass } from './query-classes';
 import { planQuery, readIdentifier, type Attributes, type QueryPlan } from './query-identifier';
 import { ResponseEncoder } from './query-response';
@@ -21,6 +22,7 @@ export interface FindOptions {
   readonly aeTitle: string;
   /** `limits.findMatches`; 0 = no limit. */
   readonly findMatches: () => number;
+  readonly log: LogFn;
   /** Minutes east of UTC at an instant, for what names no zone; default: this process's. */
   readonly localOffset?: (instant: number) => number;
 }
@@ -43,6 +45,12 @@ export function cFind(options: FindOptions): Service {
       attributes: options.attributes,
       ...(options.localOffset === undefined ? {} : { localOffset: options.localOffset }),
     });
+    if (plan.characterSet === undefined) {
+      options.log('warn', 'a query names an unknown character set: other characters than ASCII match any', {
+        association: association.id,
+        remote: peer.name,
+      });
+    }
     const stop = AbortSignal.any([context.cancelled, context.lost]);
     await requireNarrow(options, plan, peer.findMatches ?? options.findMatches(), stop);
     const encoder = new ResponseEncoder(plan, {

@@ -21,6 +21,7 @@ interface Call {
 class Find {
   readonly cancelled = new AbortController();
   readonly lost = new AbortController();
+  readonly logged: unknown[] = [];
   readonly catalog: ScriptedCatalog;
   readonly responses: AsyncIterator<DimseResponse>;
 
@@ -42,6 +43,7 @@ class Find {
     };
     const serviceContext: ServiceContext = {
       association: {
+        id: 'A1',
         extendedNegotiation:
           information === undefined
             ? []
@@ -57,6 +59,7 @@ class Find {
       attributes: BUILT_IN,
       aeTitle: 'NODE',
       findMatches: () => findMatches,
+      log: (level, message, fields) => this.logged.push([level, message, fields]),
       localOffset: () => 0,
     });
     this.responses = service(request, serviceContext)[Symbol.asyncIterator]();
@@ -191,6 +194,18 @@ describe('streaming', () => {
     await new Promise((resolve) => setImmediate(resolve));
     await find.responses.return?.();
   });
+});
+
+it('says in the log that a character set is unknown, and nothing of the keys', async () => {
+  const find = new Find({ keys: { SpecificCharacterSet: 'ISO_IR 999', PatientName: 'Canary^Key' } });
+  expect((await find.responses.next()).value).toMatchObject({ status: 0x0000 });
+  expect(find.logged).toEqual([
+    ['warn', expect.stringMatching(/unknown character set/), { association: 'A1', remote: 'ws' }],
+  ]);
+  expect(JSON.stringify(find.logged)).not.toMatch(/Canary|999/);
+  const known = new Find({ keys: { SpecificCharacterSet: 'ISO_IR 100' } });
+  await known.responses.next();
+  expect(known.logged).toEqual([]);
 });
 
 describe('C-CANCEL', () => {
