@@ -408,14 +408,19 @@ describe('the end before the end', () => {
     const tester = await call();
     dest.behaviour = {
       answer: async (_object, count) => {
-        if (count === 3) tester.association.abort(0, 0, 'told to');
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        if (count === 3) {
+          tester.association.abort(0, 0, 'told to');
+          await tester.association.closed;
+          // When the node has answered another caller it has seen that this one is gone.
+          await (await call()).association.release();
+        }
         return 0;
       },
     };
     await expect(tester.retrieve('C-MOVE', study(uid))).rejects.toMatchObject({ code: 'ASSOCIATION_ENDED' });
     await eventually(() => dest.open === 0, 'the release');
-    expect(dest.received.length).toBeLessThan(10);
+    // As many as may be under way at once, of 50, had left before the third was answered.
+    expect(dest.received.length).toBeLessThanOrEqual(2 + 16);
     await node.logged(/retrieve of study ended: nobody was there to be answered/);
   });
 });
