@@ -380,7 +380,8 @@ describe('the end before the end', () => {
     const tester = await call();
     const result = await tester.retrieve('C-MOVE', study(uid), { signal: cancel.signal });
     expect(result.final.status).toBe(0xfe00);
-    expect(result.final.remaining).toBeGreaterThan(40);
+    // At most a window of 16 was under way when the third was answered.
+    expect(result.final.remaining).toBeGreaterThanOrEqual(50 - 18);
     expectSums(result, 50);
     const sent = dest.received.length;
     expect(sent).toBe(50 - result.final.remaining!);
