@@ -122,7 +122,9 @@ class Run {
       beat.end();
     }
     await this.work;
-    const { cancelled } = this.context;
+    const { cancelled, lost } = this.context;
+    // Nobody is there: no status is the true one.
+    if (lost.aborted) throw new Error('the caller is gone');
     const final = this.tally.final(this.request.context.transferSyntax, {
       // What was cancelled too late has ended as it would have.
       cancelled: cancelled.aborted && this.tally.remaining > 0,

@@ -252,8 +252,8 @@ it('a lost caller ends the work: nobody is answered, nothing is tried again', as
     if (count === 2) operation.lost.abort();
     return {};
   });
-  await operation.responses(deliver);
-  expect(operation.ended).toMatchObject([{ completed: 2, remaining: 8 }]);
+  await expect(operation.responses(deliver)).rejects.toThrow('the caller is gone');
+  expect(operation.ended).toMatchObject([{ status: undefined, completed: 2, remaining: 8 }]);
   expect(operation.retried).toEqual([]);
 });
 
